@@ -1,0 +1,144 @@
+"""`run.json`: the account of a run, written last, and how a finished run is opened again without reading its text."""
+
+from __future__ import annotations
+
+import platform
+import time
+from contextlib import contextmanager
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from assay import __version__, catalog
+from assay.contracts import Explainer
+from assay.decide import Decision
+from assay.io import files, store
+from assay.io.fields import Fields
+from assay.io.sources import Shard
+from assay.outputs import Ledger
+from assay.recipe import Recipe, to_tree
+from assay.run.local import Local
+from assay.run.passes import Pool, Watch, quiet
+from assay.run.visit import Score
+from assay.runs import Run
+from assay.types import Fitted, Texts
+
+if TYPE_CHECKING:
+    from assay.engine import State
+
+BYTES_PER_TOKEN = 4.0  # of English under byte-pair vocabularies; only for an estimate that is labelled as one
+_LIBRARIES = ("numpy", "numba", "polars", "pyarrow")
+
+
+def write(recipe: Recipe, out: Path, state: State, decision: Decision, ledger: Ledger, started: float) -> Run:
+    """Write what was learnt and `run.json`, and return the run."""
+    for name, fitted in state.fits.items():
+        store.save_named(out / "fitted" / f"{name}.npz", fitted.arrays)
+    pool, counts = state.pool, ledger.counts()
+    account = {
+        "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(started)),
+        "recipe": to_tree(recipe),
+        "digest": recipe.digest,
+        "fingerprint": pool.fingerprint,
+        "versions": {"assay": __version__, "python": platform.python_version(), **{name: version(name) for name in _LIBRARIES}},
+        "counts": {**counts, "blank": pool.count().blank},
+        **_amounts(state, decision, recipe),
+        "seconds": round(time.time() - started, 3),
+        "stages": [_stage(stage) for stage in pool.stages],
+        "quarantine": _quarantine(pool),
+        "notes": [*state.notes, *decision.notes],
+        "signals": state.files,
+        "scores": state.scores,
+        "fits": {name: dict(fitted.notes) for name, fitted in state.fits.items()},
+        "store": str(pool.store.root.absolute()),
+        "shards": [asdict(shard) for shard in pool.shards],
+        "fields": asdict(pool.fields),
+        "stats": {str(index): stat for index, stat in pool.stats.items()},
+        "limit": pool.limit,
+    }
+    files.write_json(str(out / "run.json"), account)
+    return Run(out)
+
+
+def _amounts(state: State, decision: Decision, recipe: Recipe) -> dict[str, Any]:
+    """The choice in rows, bytes and tokens, the budget, and the score at the cut."""
+    table, chosen, limit = state.pool.count(), decision.selection.rows, decision.limit
+    size, readable = {"input": int(table.sizes.sum()), "chosen": int(table.sizes[chosen].sum())}, int(table.readable.sum())
+    cut = None if decision.score is None else float(decision.score[chosen].min())
+    tokens = None
+    if limit.unit == "tokens":
+        tokens = {"input": int(limit.cost.sum()), "chosen": int(limit.cost[chosen].sum())}
+    return {
+        "bytes": size,
+        "tokens": tokens,
+        "estimated_tokens": {name: int(amount / BYTES_PER_TOKEN) for name, amount in size.items()},
+        "budget": {"asked": recipe.select.budget, "unit": limit.unit, "limit": limit.amount, "spent": int(limit.cost[chosen].sum())},
+        "totals": {"examples": readable, "bytes": size["input"]},
+        "nested": decision.selection.nested,
+        "rank_by": decision.rank_by,
+        "cut": cut,
+    }
+
+
+def _stage(stage: Any) -> dict[str, Any]:
+    return {"stage": stage.name, "seconds": round(stage.seconds, 3), "bytes": stage.bytes, "peak_mb": round(stage.peak / 1e6, 1)}
+
+
+def _quarantine(pool: Pool) -> list[dict[str, Any]]:
+    """Reasons with their number of rows and one example each."""
+    found: dict[str, dict[str, Any]] = {}
+    for entry in pool.count().bad:
+        example = {"file": entry["file"], "line": entry["line"], "reason": entry["reason"]}
+        told = found.setdefault(entry["reason"], {"reason": entry["reason"], "rows": 0, "example": example})
+        told["rows"] += 1
+    return sorted(found.values(), key=lambda told: -told["rows"])
+
+
+def reopen(run: Run, local: Local, watch: Watch = quiet) -> Pool:
+    """The pool of a finished run, from the store alone."""
+    told = run.facts
+    shards = tuple(Shard(**{**shard, "files": tuple(shard["files"])}) for shard in told["shards"])
+    fields = Fields(**{**told["fields"], "extra": tuple(told["fields"]["extra"])})
+    stats = {int(index): stat for index, stat in told["stats"].items()}
+    return Pool(shards, fields, store.Store(Path(told["store"])), local, told["limit"], watch, stats)
+
+
+def fits(run: Run) -> dict[str, Fitted]:
+    """What the scorers of a run had learnt."""
+    return {name: Fitted(store.load_named(run.path / "fitted" / f"{name}.npz"), notes) for name, notes in run.facts["fits"].items()}
+
+
+class View:
+    """A finished run with its pool open: texts of rows, and what pulls their scores."""
+
+    def __init__(self, run: Run, pool: Pool):
+        self.run, self.pool = run, pool
+
+    def texts(self, rows: np.ndarray) -> tuple[list[int], list[str]]:
+        """Row numbers in order, and their texts."""
+        batch = self.pool.take(np.unique(rows))
+        return batch.rows.tolist(), list(batch.text)
+
+    def pulls(self, rows: np.ndarray, top: int) -> list[tuple[str, float]] | None:
+        """Features with the largest pull on the last score step's scores over some rows; None where it cannot say."""
+        steps = [step for step in self.run.recipe.steps if step.kind == "score"]
+        learnt = fits(self.run)
+        if not steps or not len(rows):
+            return None
+        scorer = catalog.build("score", steps[-1].name, steps[-1].parameters)
+        names = [name for name in learnt if name.partition(":")[0] == steps[-1].alias]
+        if not isinstance(scorer, Explainer) or not names:
+            return None
+        return scorer.explain(learnt[names[0]], self.pool.take(rows).text, top)
+
+
+@contextmanager
+def reopened(run: Run) -> Any:
+    """Open a finished run's pool for reading text; refused where a file has changed since."""
+    with Local(1) as local:
+        pool = reopen(run, local)
+        pool.refuse_changes()
+        yield View(run, pool)

@@ -1,0 +1,1 @@
+"""Annotators: columns out of columns, row by row; one file per method."""

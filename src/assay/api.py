@@ -1,0 +1,160 @@
+"""The Python face: `read`, `select`, `verify`, with the words of the command line.
+
+```python
+import assay
+
+pool = assay.read("examples/data/pool.jsonl.zst")
+run = assay.select(pool, target="examples/data/target.jsonl", budget="10%", out="run/")
+assay.verify(run, eval="examples/data/heldout.jsonl")["sentence"]
+```
+
+A pool may also be a list of dicts, a pandas or polars frame, a pyarrow table, or a `datasets.Dataset`.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, final
+
+from assay import flags, recipe
+from assay.errors import RecipeError
+
+if TYPE_CHECKING:
+    from assay.run.passes import Pool as Opened
+    from assay.runs import Run
+
+
+@final
+@dataclass(frozen=True)
+class Pool:
+    """Ordered examples on disk, not read yet; `len`, `fingerprint` and `rows` read what they need."""
+
+    paths: tuple[str, ...]
+    read: Mapping[str, Any] = field(default_factory=dict)
+
+    @cached_property
+    def opened(self) -> Opened:
+        """The pool with its fields found."""
+        from assay import engine
+        from assay.io.store import Store
+        from assay.run.local import Local
+
+        tree = recipe.parse_read(self.read)
+        return engine.open_pool(self.paths, tree, Store(Path(tempfile.mkdtemp(prefix="assay-"))), Local(1))
+
+    def __len__(self) -> int:
+        return len(self.opened)
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes when the content does."""
+        return self.opened.fingerprint
+
+    def head(self, k: int = 5) -> list[str]:
+        """The texts of the first k readable rows, as scorers see them."""
+        import numpy as np
+
+        return list(self.opened.take(np.flatnonzero(self.opened.count().readable)[:k]).text)
+
+    def __repr__(self) -> str:
+        return f"Pool({', '.join(self.paths)})"
+
+
+def read(
+    pool: Any,
+    *,
+    text_field: str | None = None,
+    id_field: str | None = None,
+    source_field: str | None = None,
+    text: str | None = None,
+    limit: int | None = None,
+) -> Pool:
+    """A pool from paths, globs, folders or URLs, or from rows in memory, which are laid down in a temporary folder.
+
+    Raises InputError where nothing can be read there.
+    """
+    wanted = {"text_field": text_field, "id_field": id_field, "source_field": source_field, "text": text, "limit": limit}
+    return Pool(_paths(pool), flags.given(wanted))
+
+
+def _paths(pool: Any) -> tuple[str, ...]:
+    from assay.io import frames
+
+    return tuple(frames.spool(pool, "" if frames.is_paths(pool) else tempfile.mkdtemp(prefix="assay-")))
+
+
+def select(
+    pool: Any,
+    *,
+    budget: str | int | None = None,
+    target: Any = None,
+    method: str | None = None,
+    out: str | Path | None = None,
+    select: str | None = None,
+    rank: str | None = None,
+    quota: str | None = None,
+    where: Sequence[str] = (),
+    set: Sequence[str] = (),
+    score_fields: Sequence[str] = (),
+    scores: Sequence[str] = (),
+    rows: str | None = None,
+    seed: int | None = None,
+    tokenizer: str | None = None,
+    workers: int | None = 1,
+    store: str | Path | None = None,
+) -> Run:
+    """Choose rows and return the run; the words mean what the command's flags mean.
+
+    `pool` is a `Pool`, anything that `read` takes, the path of a recipe, or a finished `Run` to decide again on. Without
+    `out` the run lies in a temporary folder.
+    """
+    from assay import commands, engine
+    from assay.runs import Run
+
+    given = flags.given({
+        "budget": None if budget is None else str(budget), "method": method, "select": select, "rank": rank, "quota": quota,
+        "where": list(where), "set": list(set), "score_fields": list(score_fields), "scores": list(scores), "rows": rows,
+        "seed": seed, "tokenizer": tokenizer, "target": None if target is None else list(_source(target).paths),
+    })  # fmt: skip
+    earlier = pool if isinstance(pool, Run) else None
+    if earlier is not None:
+        wanted = commands.again(earlier, given)
+    else:
+        source = _source(pool)
+        wanted, earlier = commands.compose(source.paths, {**source.read, **given})
+    place = Path(out) if out is not None else Path(tempfile.mkdtemp(prefix="assay-run-"))
+    return engine.run(wanted, engine.Place(place, None if store is None else Path(store), workers), earlier)
+
+
+def _source(pool: Any) -> Pool:
+    return pool if isinstance(pool, Pool) else read(pool)
+
+
+def verify(
+    run: Run | str | Path,
+    *,
+    eval: Any,
+    general: Any = None,
+    against: str | Path | Run = "random",
+    proxy: str = "ngram",
+    seeds: int = 5,
+    decontaminate: bool = False,
+    workers: int | None = 1,
+) -> dict[str, Any]:
+    """Test a run's choice against random at equal bytes; returns what `verdict.json` holds.
+
+    Raises InputError where the eval set overlaps the pool, unless `decontaminate`.
+    """
+    from assay import trial
+    from assay.runs import Run
+
+    if eval is None:
+        raise RecipeError("verify needs eval: held-out text of what you want")
+    whom = str(against.path) if isinstance(against, Run) else str(against)
+    paths = () if general is None else _source(general).paths
+    asked = trial.Asked(_source(eval).paths, paths, whom, proxy, seeds, decontaminate)
+    return trial.verify(run if isinstance(run, Run) else Run(Path(run)), asked, workers)

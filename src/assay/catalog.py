@@ -1,0 +1,110 @@
+"""What methods there are: the file name is the registration, and nothing is imported until it is asked for.
+
+A method outside this package registers as an entry point of the group `assay.methods` named `kind.name`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import importlib
+import inspect
+import pkgutil
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any
+
+from assay.errors import RecipeError, suggest
+
+KINDS = ("annotate", "score", "group", "select", "mix", "sample", "edit")
+_HERE = Path(__file__).parent
+
+
+def methods(kind: str) -> list[str]:
+    """Names of all methods of a kind, without importing any.
+
+    >>> "dsir" in methods("score"), "top_k" in methods("select")
+    (True, True)
+    """
+    inside = [module.name for module in pkgutil.iter_modules([str(_HERE / kind)]) if not module.name.startswith("_")]
+    return sorted(inside + [name for entry_kind, name in _outside() if entry_kind == kind])
+
+
+def _outside() -> dict[tuple[str, str], Any]:
+    entries = entry_points(group="assay.methods")
+    return {(entry.name.partition(".")[0], entry.name.partition(".")[2]): entry for entry in entries}
+
+
+def kind_of(name: str) -> str:
+    """The kind that has a method of this name; raises RecipeError with the nearest name."""
+    for kind in KINDS:
+        if name in methods(kind):
+            return kind
+    everything = [known for kind in KINDS for known in methods(kind)]
+    raise RecipeError(f"there is no method {name!r}; {suggest(name, everything)}")
+
+
+def load(kind: str, name: str) -> type:
+    """The class of a method."""
+    if name not in methods(kind):
+        raise RecipeError(f"there is no {kind} method {name!r}; {suggest(name, methods(kind))}")
+    if (entry := _outside().get((kind, name))) is not None:
+        return entry.load()
+    module = importlib.import_module(f"assay.{kind}.{name}")
+    return next(found for _, found in inspect.getmembers(module, inspect.isclass) if _is_method(found, module.__name__))
+
+
+def source_digest(kind: str, name: str) -> str:
+    """A digest of the method's own source: scores of an older version of it are never taken for its own."""
+    source = inspect.getsource(inspect.getmodule(load(kind, name)) or load(kind, name))
+    return hashlib.sha256(source.encode()).hexdigest()[:16]
+
+
+def _is_method(found: type, module: str) -> bool:
+    return found.__module__ == module and hasattr(found, "needs") and hasattr(found, "paper")
+
+
+def build(kind: str, name: str, parameters: dict[str, Any]) -> Any:
+    """A method with its hyperparameters; unknown ones and wrong types are refused by name."""
+    cls = load(kind, name)
+    fields = {field.name: field for field in dataclasses.fields(cls)}
+    for key in parameters:
+        if key not in fields:
+            raise RecipeError(f"{name} has no parameter {key!r}; {suggest(key, fields)}")
+    return cls(**{key: _convert(name, fields[key], value) for key, value in parameters.items()})
+
+
+def _convert(name: str, field: dataclasses.Field, value: Any) -> Any:
+    wanted = str(field.type)
+    try:
+        if wanted == "float":
+            return float(value)
+        if wanted == "int" and float(value) == int(float(value)):
+            return int(float(value))
+    except (TypeError, ValueError):
+        pass
+    if wanted in ("int", "float"):
+        raise RecipeError(f"{name}: {field.name} must be a number ({wanted}); got {value!r}")
+    return value
+
+
+def describe(kind: str, name: str) -> dict[str, Any]:
+    """What `assay methods NAME` prints: first sentence, paper, needs, parameters with defaults, documentation."""
+    cls = load(kind, name)
+    fields = dataclasses.fields(cls)
+    return {
+        "name": name,
+        "kind": kind,
+        "paper": cls.paper,
+        "needs": list(cls.needs),
+        "target": getattr(cls, "uses_target", "no"),
+        "summary": (inspect.getdoc(cls) or "").split("\n")[0],
+        "documentation": inspect.getdoc(inspect.getmodule(cls)) or "",
+        "parameters": {field.name: field.default for field in fields},
+    }
+
+
+def needing_no_target() -> list[str]:
+    """Methods that can rank or select without a target."""
+    scorers = [name for name in methods("score") if load("score", name).uses_target != "required"]
+    return sorted(set(scorers + methods("select")))

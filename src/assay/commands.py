@@ -1,0 +1,110 @@
+"""What the five verbs do, between flags and functions: build a recipe, run it, show what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from assay import catalog, flags, recipe
+from assay.errors import RecipeError
+from assay.io import files
+from assay.recipe import Recipe
+from assay.report import terminal
+from assay.report.progress import Bars
+from assay.runs import Run
+
+
+def select(
+    pool: Sequence[str], out: Path | None, given: dict[str, Any], workers: int | None, store: Path | None, dry_run: bool, quiet: bool
+) -> None:
+    """`assay select`: from a pool, a recipe, or a finished run."""
+    from assay import engine, explain
+
+    wanted, earlier = compose(pool, given)
+    if dry_run:
+        from assay.plan import plan
+
+        terminal.show_plan(plan(wanted, workers), Console())
+        return
+    if out is None:
+        raise RecipeError("give --out FOLDER, where the run is to be written")
+    with Bars(quiet) as bars:
+        run = engine.run(wanted, engine.Place(out, store, workers, bars.watch), earlier)
+    terminal.show(explain.summary(run), run.verdict, Console(), str(out))
+    if wanted.verify.eval:
+        trial = wanted.verify
+        verify(out, list(trial.eval), list(trial.general), trial.against, trial.proxy, trial.seeds, trial.decontaminate, workers, quiet)
+
+
+def compose(pool: Sequence[str], given: dict[str, Any]) -> tuple[Recipe, Run | None]:
+    """The recipe that the arguments say, and the finished run to start from if that is what they name."""
+    if len(pool) == 1 and pool[0].endswith(".toml"):
+        tree = recipe.read_tree(files.read_bytes(pool[0]).decode("utf-8", "replace"), pool[0])
+        return recipe.parse(flags.tree(tree, given)), None
+    if len(pool) == 1 and (Path(pool[0]) / "recipe.json").exists():
+        earlier = Run(Path(pool[0]))
+        return again(earlier, given), earlier
+    return recipe.parse(flags.tree({"pool": list(pool)}, given)), None
+
+
+def again(earlier: Run, given: dict[str, Any]) -> Recipe:
+    """An earlier run's recipe with another decision laid over it; what its signals were made of cannot change."""
+    fixed = [name for name in flags.given(given) if name in ("target", "method", "text_field", "id_field", "source_field", "text", "limit", "max_line")]
+    if fixed:
+        raise RecipeError(
+            f"on a finished run only the decision can change (budget, select, rank, quota, where, seed, write); got --{fixed[0].replace('_', '-')}: "
+            "select from the pool instead"
+        )
+    return recipe.parse(flags.tree(earlier.tree, given))
+
+
+def verify(
+    path: Path,
+    eval_paths: Sequence[str],
+    general: Sequence[str],
+    against: str,
+    proxy: str,
+    seeds: int,
+    decontaminate: bool,
+    workers: int | None,
+    quiet: bool,
+) -> None:
+    """`assay verify`: the choice against random, on held-out text."""
+    from assay import trial
+
+    run = Run(path)
+    if not eval_paths:
+        raise RecipeError("give --eval FILE with held-out text of what you want")
+    asked = trial.Asked(tuple(eval_paths), tuple(general), against, proxy, seeds, decontaminate)
+    with Bars(quiet) as bars:
+        verdict = trial.verify(run, asked, workers, bars.watch)
+    terminal.show_verdict(verdict, Console())
+
+
+def report(path: Path, quiet: bool) -> None:
+    """`assay report`: facts.json, a summary on the terminal, and report.html."""
+    from assay import explain
+    from assay.report.html import render
+
+    run = Run(path)
+    facts = explain.facts(run)
+    files.write_json(str(path / "facts.json"), facts)
+    files.write_bytes(str(path / "report.html"), render(facts, run.verdict).encode("utf-8"))
+    terminal.show(facts, run.verdict, Console(), str(path))
+
+
+def why(path: Path, row: str) -> None:
+    """`assay why`: one row's story."""
+    terminal.show_why(Run(path).why(row), Console())
+
+
+def methods(name: str | None) -> None:
+    """`assay methods`: the list, or one method."""
+    if name is None:
+        everything = [catalog.describe(kind, known) for kind in catalog.KINDS for known in catalog.methods(kind)]
+        terminal.show_methods(everything, Console())
+    else:
+        terminal.show_method(catalog.describe(catalog.kind_of(name), name), Console())

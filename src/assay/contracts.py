@@ -1,0 +1,153 @@
+"""The contracts: what a method must offer, and nothing about how.
+
+A method is a final frozen dataclass in one file; its fields are its hyperparameters, its class variables say what it
+reads (`needs`) and where it comes from (`paper`). Methods are pure: no files, no prints, no global randomness.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from jaxtyping import Float, Int64
+
+from assay.types import Batch, Column, Fitted, Groups, Limit, Mixture, Selection, Signals, Texts, Trials
+
+Part = Callable[[Batch], Any]
+Merge = Callable[[Any, Any], Any]
+State = Mapping[str, np.ndarray]
+
+
+class Rows(ABC):
+    """How `fit` sees a pool or a target: never row by row in Python, never the whole at once."""
+
+    @abstractmethod
+    def reduce(self, part: Part, merge: Merge) -> Any:
+        """Merge `part(batch)` over all living rows in row order; `part` pickles, `merge` is associative."""
+
+    @abstractmethod
+    def sample(self, k: int) -> Batch:
+        """At most k living rows, those whose content hashes are smallest, so layout does not matter; in row order."""
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """How many rows are alive."""
+
+
+class Method(ABC):
+    """What every kind of method declares."""
+
+    needs: ClassVar[tuple[str, ...]]
+    paper: ClassVar[str]
+
+
+class Annotator(Method):
+    """Row-wise: makes columns out of columns, perhaps with models, which it names and the engine opens."""
+
+    @property
+    def models(self) -> dict[str, str]:
+        """Paths of the models that `annotate` is handed, by name."""
+        return {}
+
+    @abstractmethod
+    def annotate(self, batch: Batch, models: dict[str, Any]) -> dict[str, Column]:
+        """Columns of length b."""
+
+
+class Scorer(Method):
+    """One number for each row, bigger is better: what `select` ranks by."""
+
+    uses_target: ClassVar[Literal["required", "optional", "no"]]
+    features: ClassVar[tuple[str, ...]] = ()  # what it looks at, so that a verdict can say what the judge shares with it
+
+    @abstractmethod
+    def fit(self, pool: Rows, target: Rows | None, rng: np.random.Generator) -> Fitted:
+        """Learn what `score` needs from pool and target."""
+
+    @abstractmethod
+    def score(self, fitted: Fitted, batch: Batch) -> Float[np.ndarray, "b"] | Float[np.ndarray, "b t"]:
+        """Finite scores that depend on the row and `fitted` alone."""
+
+
+class Explainer(ABC):
+    """A scorer that can say which features pull a text up or down; optional."""
+
+    @abstractmethod
+    def explain(self, fitted: Fitted, texts: Texts, top: int) -> list[tuple[str, float]]:
+        """The `top` features of largest absolute contribution over `texts`, as (feature, contribution)."""
+
+
+class Grouper(Method):
+    """Global: puts rows into groups; the only kind that may shuffle."""
+
+    @abstractmethod
+    def group(
+        self, pool: Rows, signals: Signals, engine: Any, rng: np.random.Generator
+    ) -> tuple[Groups | None, Signals]:
+        """A group for every living row, signals about the grouping (distance to the centre, neighbours (n, k)), or both."""
+
+
+class Selector(Method):
+    """Rows out of numbers: sees signals, groups and a limit, never text."""
+
+    @abstractmethod
+    def select(self, signals: Signals, groups: Groups | None, limit: Limit, rng: np.random.Generator) -> Selection:
+        """Distinct rows in order of choice, never over the limit."""
+
+
+class Mixer(Method):
+    """Weights for domains: proposes mixtures to try, then learns from the trials."""
+
+    @abstractmethod
+    def propose(self, domains: Mixture, trials: Trials | None, rng: np.random.Generator) -> list[Mixture]:
+        """Mixtures to train proxies on, given each domain's share of the pool and the trials of earlier rounds."""
+
+    @abstractmethod
+    def weights(self, trials: Trials, limits: Float[np.ndarray, "g"], rng: np.random.Generator) -> Mixture:
+        """The mixture that the trials favour; `limits` is the largest weight that each domain's data can supply."""
+
+
+class Sampler(Method):
+    """Chooses while a model trains: proposes rows, is told what the model measured on them, draws the batch.
+
+    `needs` names the signals that `init` reads; `measures` what the training loop must measure on the rows proposed
+    (a loss, an embedding (b, d)). The state is plain arrays, so a training run checkpoints it with the model.
+    """
+
+    measures: ClassVar[tuple[str, ...]]
+
+    @abstractmethod
+    def init(self, signals: Signals, rng: np.random.Generator) -> State:
+        """The state before the first step."""
+
+    @abstractmethod
+    def propose(self, state: State, size: int, rng: np.random.Generator) -> Int64[np.ndarray, "b"]:
+        """Rows of the super-batch that the loop should measure."""
+
+    @abstractmethod
+    def draw(
+        self, state: State, rows: Int64[np.ndarray, "b"], measured: Signals, size: int, rng: np.random.Generator
+    ) -> Int64[np.ndarray, "k"]:
+        """At most `size` rows to train on, out of those proposed."""
+
+    @abstractmethod
+    def update(self, state: State, rows: Int64[np.ndarray, "k"], measured: Signals) -> State:
+        """The state after training on `rows`."""
+
+
+class Editor(Method):
+    """Makes new rows out of rows; each new row names its parent."""
+
+    @abstractmethod
+    def edit(self, batch: Batch, models: dict[str, Any], key: int) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Pairs of (parent row, new row); a row that yields nothing is dropped; chance comes from (key, row hash)."""
+
+
+class Acquirer(Method):
+    """Asks a labeller, round by round."""
+
+    @abstractmethod
+    def next(self, signals: Signals, labels: Signals, k: int, rng: np.random.Generator) -> Int64[np.ndarray, "k"]:
+        """The k rows whose labels would help most."""

@@ -1,0 +1,149 @@
+"""From signals to a selection: the rank, the limit, the quotas, and a reason for every row that stays out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, final
+
+import numpy as np
+from jaxtyping import Bool, Float, Int64
+
+from assay import catalog, expressions, quotas
+from assay.contracts import Selector
+from assay.errors import RecipeError
+from assay.recipe import Step, Target
+from assay.types import Budget, Groups, Limit, Mixture, Selection, Signals
+
+
+@final
+@dataclass(frozen=True)
+class Decision:
+    """A selection over the whole pool: what every row scored, and what became of it."""
+
+    selection: Selection
+    score: Float[np.ndarray, "n"] | None
+    rank_by: str
+    limit: Limit
+    notes: tuple[str, ...]
+
+
+def limit_for(budget: Budget, signals: Signals, readable: Bool[np.ndarray, "n"]) -> Limit:
+    """The budget in whole units of this pool; refused where it is more than the pool holds."""
+    cost = np.ones(len(readable), np.int64) if budget.unit == "examples" else signals[budget.unit].astype(np.int64)
+    total = int(cost[readable].sum())
+    amount = budget.limit(total)
+    if amount > total:
+        raise RecipeError(f"the budget of {amount:,} {budget.unit} is larger than the pool, which holds {total:,}; ask for less")
+    if amount < 1:
+        raise RecipeError(f"the budget {budget} of a pool of {total:,} {budget.unit} is less than one; ask for more")
+    return Limit(amount, budget.unit, cost)
+
+
+def decide(
+    step: Step,
+    signals: Signals,
+    groups: Groups | None,
+    alive: Bool[np.ndarray, "n"],
+    limit: Limit,
+    targets: tuple[Target, ...],
+    scores: tuple[str, ...],
+    seed: int,
+) -> Decision:
+    """Run the select step over the living rows; `scores` are the names of the signals that score steps made."""
+    selector: Selector = catalog.build("select", step.name, step.parameters)
+    rank_by = step.rank or (scores[-1] if scores else "")
+    if "score" in selector.needs and not rank_by:
+        raise RecipeError(f"{step.name} ranks by a score and there is none; add a score step, --score-field or --scores")
+    if len(targets) < 2 or "score" not in selector.needs:
+        ranks = [_rank(rank_by, signals)] if "score" in selector.needs else [None]
+        shares = np.ones(1)
+    else:
+        ranks = [_rank(rank_by, per_target(signals, target, scores)) for target in targets]
+        shares = np.array([target.share for target in targets]) / sum(target.share for target in targets)
+    return _choose(step, selector, signals, groups, alive, limit, ranks, shares, rank_by, seed)
+
+
+def per_target(signals: Signals, target: Target, scores: tuple[str, ...]) -> Signals:
+    """Signals in which each score's plain name means the score for this target."""
+    plain = {name: signals[f"{name}:{target.name}"] for name in scores if f"{name}:{target.name}" in signals.columns}
+    return Signals({**signals.columns, **plain})
+
+
+def _choose(
+    step: Step,
+    selector: Selector,
+    signals: Signals,
+    groups: Groups | None,
+    alive: Bool[np.ndarray, "n"],
+    limit: Limit,
+    ranks: list[np.ndarray | None],
+    shares: np.ndarray,
+    rank_by: str,
+    seed: int,
+) -> Decision:
+    """Select for each target in turn from what earlier ones left, on its share of the limit."""
+    taken = ~alive
+    parts: list[Selection] = []
+    amounts = Mixture(tuple(map(str, range(len(ranks)))), shares).split(limit.amount)
+    for rank, amount in zip(ranks, amounts, strict=True):
+        candidates = np.flatnonzero(~taken if rank is None else ~taken & ~np.isnan(rank))
+        part_limit = Limit(int(amount), limit.unit, limit.cost)
+        part = _constrained(step, selector, signals, groups, candidates, part_limit, rank, seed)
+        taken[part.rows] = True
+        parts.append(part)
+    selection = parts[0] if len(parts) == 1 else _interleave(parts)
+    score = None if ranks[0] is None else np.fmax.reduce([rank for rank in ranks if rank is not None])
+    if not len(selection):
+        raise RecipeError(f"nothing can be chosen: no living row fits a budget of {limit.amount:,} {limit.unit}")
+    return Decision(selection, score, rank_by, limit, _notes(selection, limit))
+
+
+def _constrained(
+    step: Step,
+    selector: Selector,
+    signals: Signals,
+    groups: Groups | None,
+    candidates: Int64[np.ndarray, "c"],
+    limit: Limit,
+    rank: np.ndarray | None,
+    seed: int,
+) -> Selection:
+    ranked = signals if rank is None else signals.adding("score", rank)
+
+    def run(rows: np.ndarray, part: Limit) -> Selection:
+        near = Signals({name: ranked[name][rows] for name in selector.needs if name != "source"})
+        inside = None if groups is None else Groups(groups.ids[rows], groups.names)
+        chosen = selector.select(near, inside, part.take(rows), np.random.default_rng(seed))
+        reasons = {reason: rows[kept] for reason, kept in chosen.reasons.items()}
+        return Selection(rows[chosen.rows], chosen.gains, chosen.weights, chosen.nested, reasons)
+
+    if step.quota is None:
+        return run(candidates, limit)
+    field, bounds = quotas.parse(step.quota)
+    if groups is None or field != "source":
+        raise RecipeError(f"a quota on {field!r} needs that field as the source; name it with --source-field")
+    return quotas.select(bounds, groups, candidates, limit, run)
+
+
+def _rank(expression: str, signals: Signals) -> Float[np.ndarray, "n"]:
+    return expressions.evaluate(expression, signals.columns).astype(np.float64)
+
+
+def _interleave(parts: list[Selection]) -> Selection:
+    """Targets side by side: order by how far down its own part each row stands."""
+    depth = np.concatenate([np.arange(len(part)) / max(len(part), 1) for part in parts])
+    order = np.argsort(depth, kind="stable")
+    joined: dict[str, Any] = {
+        name: np.concatenate([getattr(part, name) for part in parts])[order] for name in ("rows", "gains", "weights")
+    }
+    reasons: Mapping[str, np.ndarray] = {reason: rows for part in parts for reason, rows in part.reasons.items()}
+    return Selection(joined["rows"], joined["gains"], joined["weights"], False, reasons)
+
+
+def _notes(selection: Selection, limit: Limit) -> tuple[str, ...]:
+    spent = int(limit.cost[selection.rows].sum())
+    largest = int(limit.cost[selection.rows].max(initial=0))
+    if spent + largest < limit.amount:
+        return (f"the budget allows {limit.amount:,} {limit.unit}; what could be chosen comes to {spent:,}",)
+    return ()

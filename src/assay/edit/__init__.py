@@ -1,0 +1,1 @@
+"""Editors: new rows out of rows, each naming its parent; one file per method."""

@@ -1,0 +1,101 @@
+"""Expressions over signals: polars SQL, and two functions of a whole column, `zscore` and `percent_rank`.
+
+Nothing is ever `eval`ed. A column's mean and deviation are sums over blocks of 65,536 rows merged in order, so they do
+not depend on threads.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+
+import numpy as np
+import polars as pl
+
+from assay.errors import RecipeError, suggest
+
+BLOCK = 65_536
+_CALL = re.compile(r"\b(zscore|percent_rank)\s*\(", re.IGNORECASE)
+
+
+def names(expression: str, known: Mapping[str, np.ndarray]) -> set[str]:
+    """The signals that an expression reads; raises RecipeError for one that does not exist."""
+    plain = _CALL.sub("(", _quote(expression, known))
+    try:
+        roots = set(pl.sql_expr(plain).meta.root_names())
+    except pl.exceptions.PolarsError as error:
+        raise RecipeError(f"the expression {expression!r} cannot be read: {str(error).splitlines()[0]}") from None
+    for root in sorted(roots):
+        if root not in known:
+            raise RecipeError(f"the expression {expression!r} names no signal {root!r}; {suggest(root, known)}")
+    return roots
+
+
+def evaluate(expression: str, signals: Mapping[str, np.ndarray]) -> np.ndarray:
+    """The value of an expression for every row, (n,).
+
+    >>> evaluate("zscore(a) + 1", {"a": np.array([1.0, 3.0])}).tolist()
+    [0.0, 2.0]
+    """
+    names(expression, signals)
+    columns = dict(signals)
+    while (call := _CALL.search(expression)) is not None:
+        stop = _closing(expression, call.end())
+        name = f"__column_{len(columns)}"
+        columns[name] = _FUNCTIONS[call[1].lower()](evaluate(expression[call.end() : stop], columns).astype(np.float64))
+        expression = f"{expression[: call.start()]}{name}{expression[stop + 1 :]}"
+    return _polars(expression, columns)
+
+
+def _polars(expression: str, columns: Mapping[str, np.ndarray]) -> np.ndarray:
+    parsed = pl.sql_expr(_quote(expression, columns))
+    used = parsed.meta.root_names()
+    frame = pl.DataFrame({name: pl.Series(name, columns[name], nan_to_null=columns[name].dtype.kind == "f") for name in used})
+    try:
+        result = frame.select(parsed.alias("value"))["value"]
+    except pl.exceptions.PolarsError as error:
+        raise RecipeError(f"the expression {expression!r} cannot be computed: {str(error).splitlines()[0]}") from None
+    rows = len(next(iter(columns.values())))
+    if len(result) == 1 and rows != 1:
+        result = pl.concat([result] * rows) if rows else result.clear()
+    return result.fill_null(False).to_numpy() if result.dtype == pl.Boolean else result.to_numpy()
+
+
+def _closing(expression: str, start: int) -> int:
+    depth = 1
+    for index in range(start, len(expression)):
+        depth += {"(": 1, ")": -1}.get(expression[index], 0)
+        if depth == 0:
+            return index
+    raise RecipeError(f"the expression {expression!r} lacks a closing parenthesis")
+
+
+def _quote(expression: str, known: Mapping[str, np.ndarray]) -> str:
+    """Put quotes around names with dots or colons, which SQL would take for something else."""
+    for name in sorted((name for name in known if not name.isidentifier()), key=len, reverse=True):
+        expression = re.sub(rf'(?<!["\w.]){re.escape(name)}(?!["\w])', f'"{name}"', expression)
+    return expression
+
+
+def block_mean(values: np.ndarray) -> float:
+    """The mean of finite values, summed block by block in order."""
+    sums = [float(np.nansum(values[start : start + BLOCK])) for start in range(0, len(values), BLOCK)]
+    count = int((~np.isnan(values)).sum())
+    return sum(sums) / count if count else 0.0
+
+
+def zscore(values: np.ndarray) -> np.ndarray:
+    """(x - mean) / deviation; zero for a constant column."""
+    centred = values - block_mean(values)
+    deviation = block_mean(centred**2) ** 0.5
+    return centred / deviation if deviation else centred
+
+
+def percent_rank(values: np.ndarray) -> np.ndarray:
+    """The share of present values that are smaller, 0 to 1; equal values share a rank."""
+    present = np.sort(values[~np.isnan(values)])
+    ranks = np.searchsorted(present, values, side="left") / max(len(present) - 1, 1)
+    return np.where(np.isnan(values), np.nan, ranks)
+
+
+_FUNCTIONS: dict[str, Callable[[np.ndarray], np.ndarray]] = {"zscore": zscore, "percent_rank": percent_rank}

@@ -1,0 +1,188 @@
+"""Which fields of a row are its text, its id and its source, found by looking at the first rows.
+
+A dotted path (`meta.source`) goes into nested objects. A text field may hold a string, or a chat: a list of
+`{"role", "content"}` or ShareGPT's `{"from", "value"}`, which scorers see as lines `role: content`. A template such as
+`{instruction}\\n{input}\\n{output}` joins several fields; null counts as empty there. The row itself always stays whole.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import string
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+from typing import Any, final
+
+from assay.errors import InputError, suggest
+from assay.io.lines import Lines
+from assay.io.sources import Shard
+
+_TEXT = ("text", "content", "document", "raw_content", "body", "page_content", "passage", "article", "code", "sentence", "review", "abstract")
+_CHAT = ("messages", "conversations", "conversation", "chat")
+_TEMPLATES = (
+    ("instruction", "input", "output"), ("instruction", "context", "response"), ("instruction", "output"), ("instruction", "response"),
+    ("prompt", "response"), ("prompt", "completion"), ("prompt", "chosen"), ("prompt", "output"), ("question", "context", "answer"),
+    ("question", "answer"), ("problem", "solution"), ("input", "output"), ("inputs", "targets"), ("query", "response"),
+    ("instruction",), ("prompt",), ("question",),
+)  # fmt: skip
+_ID = ("id", "_id", "uuid", "uid", "guid", "doc_id", "docid", "document_id", "example_id", "meta.id", "metadata.id")
+_SOURCE = (
+    "source", "domain", "subset", "dataset", "meta.source", "metadata.source", "meta.domain", "metadata.domain", "meta.pile_set_name",
+    "pile_set_name", "meta.redpajama_set_name", "category",
+)  # fmt: skip
+_LOOK_AT = 100
+
+
+@final
+@dataclass(frozen=True)
+class Fields:
+    """Where a row's text, id, source and further numbers (`extra`) are; None means: find out."""
+
+    text: str | None = None
+    id: str | None = None
+    source: str | None = None
+    template: str | None = None
+    extra: tuple[str, ...] = ()
+    max_line: int = 64_000_000
+
+    @property
+    def parts(self) -> tuple[tuple[str, str], ...]:
+        """The template as pairs of a literal and the field after it ("" after the last).
+
+        >>> Fields(template="Q: {question}!").parts
+        (('Q: ', 'question'), ('!', ''))
+        """
+        if self.template is None:
+            return (("", self.text or "text"),)
+        try:
+            return tuple((literal, name or "") for literal, name, _, _ in string.Formatter().parse(self.template))
+        except ValueError as error:
+            raise InputError(f"a text template must look like '{{instruction}} {{output}}'; got {self.template!r} ({error})") from None
+
+
+def get(row: Any, path: str) -> Any:
+    """The value at a dotted path, None where there is none.
+
+    >>> get({"meta": {"source": "web"}}, "meta.source")
+    'web'
+    """
+    for name in path.split("."):
+        row = row.get(name) if isinstance(row, dict) else None
+    return row
+
+
+def render_chat(turns: Any) -> str | None:
+    """A chat as lines `role: content`; None if it is no list of turns. Of a multi-part content the text parts count.
+
+    >>> render_chat([{"role": "user", "content": "Hi"}, {"from": "gpt", "value": "Hello"}])
+    'user: Hi\\ngpt: Hello'
+    """
+    if not isinstance(turns, list) or not turns:
+        return None
+    lines = []
+    for turn in turns:
+        if not isinstance(turn, dict):
+            return None
+        role = turn.get("role", turn.get("from"))
+        content = turn.get("content", turn.get("value"))
+        if isinstance(content, list):
+            content = "\n".join(part["text"] for part in content if isinstance(part, dict) and isinstance(part.get("text"), str))
+        if not isinstance(role, str) or not isinstance(content, str | None):
+            return None
+        lines.append(f"{role}: {content or ''}")
+    return "\n".join(lines)
+
+
+def detect(shards: Sequence[Shard], fields: Fields) -> Fields:
+    """Fill in what `fields` leaves open; InputError, naming the fields seen, where no text can be found."""
+    if shards and all(shard.format == "text" for shard in shards):
+        return replace(fields, text="text", id=fields.id or "id", source=fields.source or "source", template=None)
+    rows: list[dict[str, Any]] = []
+    for shard in shards:
+        rows = list(islice(head(shard), _LOOK_AT)) if shard.format != "text" and shard.size else []
+        if rows:
+            break
+    if not rows:
+        raise InputError(f"no row could be read from {shards[0].path!r}; it must hold rows such as {{\"text\": \"…\"}}, one JSON object a line")
+    text, template = _text(rows, fields, shard.path)
+    seen = lambda path: any(isinstance(get(row, path), str | int) for row in rows)  # noqa: E731
+    return replace(
+        fields,
+        text=text,
+        template=template,
+        id=fields.id or next(filter(seen, _ID), None),
+        source=fields.source or next(filter(seen, _SOURCE), None),
+    )
+
+
+def _text(rows: list[dict[str, Any]], fields: Fields, path: str) -> tuple[str | None, str | None]:
+    """(text field, template), one of them None."""
+    wanted = [name for _, name in fields.parts if name] if fields.template or fields.text else []
+    if fields.template and not wanted:
+        raise InputError(f"a text template must name at least one field in braces; got {fields.template!r}")
+    for name in wanted:
+        if all(get(row, name) is None for row in rows):
+            hint = suggest(name, _names(rows))
+            raise InputError(f"no field {name!r} in the first rows of {path!r}; {hint}; name one with --text-field or a template with --text")
+    if wanted:
+        return (None, fields.template) if fields.template else (fields.text, None)
+    for name in _TEXT:
+        if any(isinstance(row.get(name), str) for row in rows):
+            return name, None
+    for name in _CHAT:
+        if any(render_chat(row.get(name)) is not None for row in rows):
+            return name, None
+    for names in _TEMPLATES:
+        if all(any(isinstance(row.get(name), str) for row in rows) for name in names):
+            return None, "\n".join(f"{{{name}}}" for name in names)
+    raise InputError(
+        f"no text field in {path!r}: a row must have text, content, messages, instruction and output, or the like; "
+        f"its fields are {', '.join(_names(rows)) or 'none'}; name one with --text-field or a template with --text"
+    )
+
+
+def _names(rows: list[dict[str, Any]]) -> list[str]:
+    return sorted({name for row in rows for name in row})[:40]
+
+
+def head(shard: Shard) -> Iterator[dict[str, Any]]:
+    """The first readable rows of a shard, as dicts."""
+    if shard.format in ("parquet", "arrow"):
+        yield from _table_head(shard)
+        return
+    lines = _head_lines(shard)
+    if shard.format == "csv":
+        yield from csv.DictReader(io.StringIO(lines.decode("utf-8", "replace")), delimiter=delimiter(shard.path))
+        return
+    for line in lines.split(b"\n"):
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError):
+            continue
+        if isinstance(row, dict):
+            yield row
+
+
+def delimiter(path: str) -> str:
+    """Tab for .tsv, otherwise a comma."""
+    return "\t" if ".tsv" in path.lower() else ","
+
+
+def _head_lines(shard: Shard) -> bytes:
+    """The lines of the first block of a shard."""
+    from assay.io.records import shard_lines
+
+    for item in shard_lines(shard, 0, None, 1 << 20):
+        if isinstance(item, Lines):
+            return bytes(item.data[: item.stop])
+    return b""
+
+
+def _table_head(shard: Shard) -> Iterator[dict[str, Any]]:
+    from assay.io.tables import table_batches
+
+    for batch in table_batches(shard, 0, None, None, 100):
+        yield from batch.to_pylist()

@@ -1,0 +1,127 @@
+"""The door to the disk and to object stores: every file that Assay opens, it opens here or beside here, in `io/`.
+
+A write goes to a temporary name, is synced, and gets its own name by a rename, so a reader never sees half a file.
+URLs (`s3://`, `hf://`, `memory://`, …) go through fsspec; nothing else touches the network.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, BinaryIO, cast
+
+from assay.errors import InputError, RunError
+
+_URL = re.compile(r"^[a-zA-Z][a-zA-Z0-9+.\-]*://|^[a-zA-Z][a-zA-Z0-9+.\-]*::")
+
+
+def is_url(path: str) -> bool:
+    """Whether a path names something that fsspec must open.
+
+    >>> is_url("s3://bucket/a.jsonl"), is_url("crawl/a.jsonl")
+    (True, False)
+    """
+    return _URL.match(path) is not None
+
+
+def filesystem(path: str) -> tuple[Any, str]:
+    """The fsspec file system of a URL and the path inside it; InputError where the protocol is unknown or not installed."""
+    import fsspec
+
+    try:
+        return fsspec.core.url_to_fs(path)
+    except (ValueError, ImportError, OSError) as error:
+        raise InputError(f"{path!r} cannot be opened: {error}; check the protocol, or install the fsspec package for it") from None
+
+
+def open_read(path: str) -> BinaryIO:
+    """Open a local path or URL for reading bytes; a missing or unreadable file is an InputError."""
+    try:
+        if is_url(path):
+            system, inner = filesystem(path)
+            return cast(BinaryIO, system.open(inner, "rb"))
+        return open(path, "rb", buffering=0)
+    except OSError as error:
+        raise InputError(f"{path!r} cannot be read: {error.strerror or error}; check that the file is there and may be read") from None
+
+
+def size_of(path: str) -> int:
+    """Bytes of a file, local or remote."""
+    if is_url(path):
+        system, inner = filesystem(path)
+        return int(system.size(inner))
+    return os.stat(path).st_size
+
+
+def make_parents(path: str) -> None:
+    """Make the folder that a local file will lie in."""
+    os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
+
+
+@contextmanager
+def atomic_write(path: str) -> Iterator[BinaryIO]:
+    """Write bytes to a temporary neighbour; on a clean exit sync it and rename it to `path`, on an error remove it.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     with atomic_write(f"{folder}/a") as file:
+    ...         _ = file.write(b"whole")
+    ...     os.listdir(folder)
+    ['a']
+    """
+    make_parents(path)
+    temporary = f"{path}.tmp-{os.getpid()}-{threading.get_ident()}"
+    try:
+        with open(temporary, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        if os.path.exists(temporary):
+            os.unlink(temporary)
+        raise
+
+
+def write_bytes(path: str, content: bytes) -> None:
+    """Write a whole file at once, atomically."""
+    with atomic_write(path) as file:
+        file.write(content)
+
+
+def read_bytes(path: str) -> bytes:
+    """Read a whole small file."""
+    with open_read(path) as file:
+        return file.read()
+
+
+@contextmanager
+def locked(folder: str | os.PathLike[str]) -> Iterator[None]:
+    """Hold a folder for one process; another that wants it meanwhile is refused with a sentence."""
+    import fcntl
+
+    os.makedirs(folder, exist_ok=True)
+    with open(os.path.join(folder, ".lock"), "wb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise RunError(f"{os.fspath(folder)} is being written by another run; wait for it, or give another --out") from None
+        yield
+
+
+def write_json(path: str, content: Any) -> None:
+    """Write JSON, indented, keys in the order given, NaN refused; atomically."""
+    text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
+    write_bytes(path, (text + "\n").encode("utf-8", "replace"))
+
+
+def read_json(path: str) -> Any:
+    """Read a JSON file; a broken one is an InputError."""
+    try:
+        return json.loads(read_bytes(path))
+    except ValueError as error:
+        raise InputError(f"{path!r} must hold JSON; {error}") from None

@@ -1,0 +1,163 @@
+"""Lines out of chunks: whole lines in blocks of a few megabytes, each line with exactly one owner.
+
+A byte range owns the lines that start in it. Lines above `longest` bytes never enter memory whole: they come as a
+`Long` with their offset, length, hash and first 64 KB. Whatever a damaged tail left unfinished comes as one `Tail`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import final
+
+import numpy as np
+import xxhash
+from jaxtyping import UInt8
+
+from assay.io.streams import Unreadable, chunks
+from assay.kernels.words import PAD
+
+BLOCK = 4 << 20
+HEAD = 1 << 16
+_BOM = b"\xef\xbb\xbf"
+_LF = 10
+
+
+@final
+@dataclass(frozen=True)
+class Lines:
+    """Whole lines: `data[:stop]` ends with LF and is followed by PAD more; `offset` is where `data[0]` lies in the file."""
+
+    data: UInt8[np.ndarray, "m"]
+    stop: int
+    offset: int
+
+
+@final
+@dataclass(frozen=True)
+class Long:
+    """One line of more than `longest` bytes: where it starts, its length without LF, its hash, its first 64 KB."""
+
+    offset: int
+    length: int
+    hash: str
+    head: bytes
+
+
+@final
+@dataclass(frozen=True)
+class Tail:
+    """What could not be decompressed: the reason, and the unfinished line before it."""
+
+    reason: str
+    offset: int
+    length: int
+    hash: str
+    head: bytes
+
+
+def digest(raw: bytes | bytearray | memoryview) -> str:
+    """The hash that the quarantine gives for a line: XXH3, 64 bits, hexadecimal."""
+    return xxhash.xxh3_64_hexdigest(raw)
+
+
+def padded(content: bytes | bytearray | memoryview) -> tuple[UInt8[np.ndarray, "m"], int]:
+    """Bytes as an array that ends with LF (added where it is missing) and PAD more; and where the content stops."""
+    size = len(content)
+    data = np.empty(size + 1 + PAD, np.uint8)
+    data[:size] = np.frombuffer(content, np.uint8)
+    data[size:] = _LF
+    return data, size if size == 0 or data[size - 1] == _LF else size + 1
+
+
+def read_lines(path: str, compression: str, start: int, stop: int | None, longest: int) -> Iterator[Lines | Long | Tail]:
+    """The lines that start in `[start, stop)` (`stop` None: to the end), in order; the BOM of the file is left out."""
+    source = chunks(path, compression, max(0, start - 1))
+    at = max(0, start - 1)
+    if start:
+        source, at = _skip_line(source, at)
+    yield from assemble(source, at, stop, longest)
+
+
+def _skip_line(source: Iterator[bytes], at: int) -> tuple[Iterator[bytes], int]:
+    """Drop bytes up to and with the next LF."""
+    for chunk in source:
+        found = chunk.find(b"\n")
+        if found >= 0:
+            return _resume(chunk[found + 1 :], source), at + found + 1
+        at += len(chunk)
+    return iter(()), at
+
+
+def _resume(first: bytes, source: Iterator[bytes]) -> Iterator[bytes]:
+    if first:
+        yield first
+    yield from source
+
+
+def assemble(source: Iterator[bytes], at: int, stop: int | None, longest: int) -> Iterator[Lines | Long | Tail]:
+    """Put chunks that begin at byte `at`, at the start of a line, together to blocks of whole lines."""
+    pending = bytearray()
+    limit = stop if stop is not None else 1 << 62
+    try:
+        for chunk in source:
+            pending += chunk
+            if at == 0 and pending.startswith(_BOM):
+                del pending[:3]
+                at = 3
+            if len(pending) < BLOCK and at + len(pending) < limit:
+                continue
+            cut = _cut(pending, limit - at)
+            if cut:
+                yield _take(pending, cut, at)
+                at += cut
+            elif len(pending) > longest:
+                line, rest = _swallow(pending, source, at)
+                yield line
+                if isinstance(line, Tail):
+                    return
+                at += line.length + 1
+                pending = bytearray(rest)
+            if at >= limit:
+                return
+    except Unreadable as error:
+        cut = pending.rfind(b"\n") + 1
+        if cut:
+            yield _take(pending, cut, at)
+        yield Tail(str(error), at + cut, len(pending), digest(pending), bytes(pending[:HEAD]))
+        return
+    while pending and at < limit:
+        cut = _cut(pending, limit - at) or len(pending)
+        yield _take(pending, cut, at)
+        at += cut
+
+
+def _take(pending: bytearray, cut: int, at: int) -> Lines:
+    with memoryview(pending) as view, view[:cut] as part:
+        data, stop = padded(part)
+    del pending[:cut]
+    return Lines(data, stop, at)
+
+
+def _cut(pending: bytearray, owned: int) -> int:
+    """Bytes of the whole lines to hand out: those that start among the next `owned` bytes; 0 while there is none."""
+    last = pending.find(b"\n", owned - 1) + 1 if len(pending) >= owned else 0
+    return last or pending.rfind(b"\n") + 1
+
+
+def _swallow(pending: bytearray, source: Iterator[bytes], at: int) -> tuple[Long | Tail, bytes]:
+    """Read on to the end of a line that is too long, keeping its head; and what was read beyond it."""
+    hasher, length, head, rest = xxhash.xxh3_64(pending), len(pending), bytes(pending[:HEAD]), b""
+    pending.clear()
+    try:
+        for chunk in source:
+            found = chunk.find(b"\n")
+            part = chunk if found < 0 else chunk[:found]
+            hasher.update(part)
+            length += len(part)
+            if found >= 0:
+                rest = chunk[found + 1 :]
+                break
+    except Unreadable as error:
+        return Tail(str(error), at, length, hasher.hexdigest(), head), b""
+    return Long(at, length, hasher.hexdigest(), head), rest

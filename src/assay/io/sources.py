@@ -1,0 +1,284 @@
+"""What the user names, as shards and pieces: files, folders, globs, `save_to_disk` folders, URLs; in natural order.
+
+    shard   one input file (or one folder of plain text files), in its format and compression
+    piece   a unit of work: a byte range of an uncompressed JSONL file, a run of Parquet row groups, some of the files of
+            a text folder, otherwise a whole file; it depends on the files alone, never on workers
+
+A folder of plain text (documentation, source code) is a pool of files, one row each: the file's path inside the folder
+is its id. A folder counts as plain text when it holds no data file, or ten times as many other files.
+"""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import final
+
+from assay.errors import InputError, suggest
+from assay.io.files import filesystem, is_url, open_read, size_of
+
+FORMATS = {
+    ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "json", ".parquet": "parquet", ".pq": "parquet", ".csv": "csv", ".tsv": "csv",
+    ".arrow": "arrow",
+}  # fmt: skip
+COMPRESSIONS = {".gz": "gzip", ".gzip": "gzip", ".zst": "zstd", ".zstd": "zstd"}
+TEXT_SUFFIXES = frozenset(
+    ".txt .text .md .markdown .rst .tex .adoc .org .log .html .htm .xml .xhtml .py .pyi .pyx .ipynb .c .h .cc .cpp .hpp .cs .go .rs "
+    ".java .kt .js .mjs .ts .tsx .jsx .rb .pl .pm .php .sh .bash .lua .r .jl .m .sql .scala .swift .hs .ml .el .lisp .clj .toml "
+    ".yaml .yml .ini .cfg .conf .css .scss .cmake .mk .diff .patch .po .srt .vtt .1 .3 .5 .7 .8".split()
+)
+BINARY_SUFFIXES = frozenset(
+    ".pyc .pyo .so .o .a .dll .dylib .exe .bin .png .jpg .jpeg .gif .webp .bmp .ico .icns .tif .tiff .pdf .ps .eps .djvu .zip .tar "
+    ".tgz .bz2 .xz .7z .whl .egg .jar .class .npy .npz .pkl .pickle .pt .pth .safetensors .onnx .h5 .hdf5 .feather .orc .avro .db "
+    ".sqlite .woff .woff2 .ttf .otf .eot .mp3 .mp4 .wav .ogg .flac .avi .mov .mkv .mo .nbi .nbc .gmo .dat .inv".split()
+)
+_DIGITS = re.compile(r"(\d+)")
+
+
+@final
+@dataclass(frozen=True)
+class Shard:
+    """One input file. `name` is what its output is called; `files` lists a text folder's files, relative to `path`."""
+
+    index: int
+    path: str
+    format: str
+    compression: str
+    size: int
+    name: str
+    files: tuple[str, ...] = field(default=(), repr=False)
+
+
+@final
+@dataclass(frozen=True)
+class Piece:
+    """Part of a shard: bytes of an uncompressed JSONL file, Parquet row groups, files of a text folder; or all of it."""
+
+    shard: Shard
+    number: int
+    start: int
+    stop: int
+
+
+def natural(path: str) -> tuple[tuple[int, int | str], ...]:
+    """The key that sorts file2 before file10.
+
+    >>> sorted(["file10", "file2", "file1"], key=natural)
+    ['file1', 'file2', 'file10']
+    """
+    return tuple((0, int(part)) if part.isdigit() else (1, part) for part in _DIGITS.split(path) if part)
+
+
+def kind_of(path: str) -> tuple[str, str]:
+    """(format, compression) that a file's name says; format "text" for plain text, "" where the suffix is unknown."""
+    stem, suffix = os.path.splitext(path.lower())
+    compression = COMPRESSIONS.get(suffix, "")
+    if compression:
+        stem, suffix = os.path.splitext(stem)
+    return FORMATS.get(suffix) or ("text" if suffix in TEXT_SUFFIXES else ""), compression
+
+
+def find(paths: Sequence[str]) -> tuple[Shard, ...]:
+    """All shards that the paths name, in natural order, each file once; InputError where there is nothing to read."""
+    found: dict[tuple[str, str], Shard] = {}
+    loose: list[str] = []
+    for path in paths:
+        for shard in _expand(os.fspath(path), loose):
+            found.setdefault((shard.path, shard.format), shard)
+    if loose:
+        shard = _text_shard(loose)
+        found[shard.path, shard.format] = shard
+    if not found:
+        raise InputError(f"no input was named: got {list(paths)!r}; name files, folders, globs or URLs")
+    ordered = sorted(found.values(), key=lambda shard: (natural(shard.path), shard.format))
+    if not any(shard.size for shard in ordered):
+        raise InputError(f"the pool is empty: {', '.join(shard.path for shard in ordered[:3])} hold no bytes; name files with rows in them")
+    return tuple(_named(ordered))
+
+
+def _named(shards: list[Shard]) -> Iterator[Shard]:
+    bases = [_base(shard) for shard in shards]
+    for index, (shard, base) in enumerate(zip(shards, bases, strict=True)):
+        name = base
+        if bases.count(base) > 1:
+            folder, _, last = base.rpartition("/")
+            name = f"{folder}/{index}-{last}" if folder else f"{index}-{last}"
+        yield Shard(index, shard.path, shard.format, shard.compression, shard.size, name, shard.files)
+
+
+def _base(shard: Shard) -> str:
+    path = shard.path.rstrip("/")
+    base = os.path.basename(os.path.abspath(path) if not is_url(path) else path) or "text"
+    if shard.format == "arrow" and _is_saved(os.path.dirname(path)):
+        above, parent = os.path.split(os.path.dirname(path))
+        inner = os.path.isfile(os.path.join(above, "dataset_dict.json"))
+        return f"{os.path.basename(above)}/{parent}/{base}" if inner else f"{parent}/{base}"
+    return base
+
+
+def _expand(path: str, loose: list[str]) -> Iterator[Shard]:
+    if is_url(path):
+        yield from _remote(path)
+    elif os.path.isdir(path):
+        yield from _folder(path)
+    elif os.path.exists(path):
+        yield from _file(path, loose)
+    elif glob.has_magic(path):
+        matches = sorted((name for name in glob.glob(path, recursive=True) if os.path.isfile(name)), key=natural)
+        if not matches:
+            raise InputError(f"the pattern {path!r} matches no file; check it, and quote it so that the shell leaves it alone")
+        for match in matches:
+            yield from _file(match, loose)
+    else:
+        parent = os.path.dirname(path) or "."
+        near = os.listdir(parent) if os.path.isdir(parent) else []
+        hint = suggest(os.path.basename(path), near[:10_000])
+        raise InputError(f"there is no file or folder {path!r}" + (f"; {hint}" if hint.startswith("did") else "; check the path"))
+
+
+def _file(path: str, loose: list[str]) -> Iterator[Shard]:
+    form, compression = kind_of(path)
+    if form == "text":
+        loose.append(path)
+        return
+    if not form:
+        known = " ".join(sorted(FORMATS))
+        raise InputError(
+            f"{path!r} has a suffix that says no format; it must be one of {known} (also with .gz or .zst) or plain text such as "
+            ".txt .md .py; rename the file, or name its folder to read every file in it as text"
+        )
+    yield _shard(path, form, compression)
+
+
+def _shard(path: str, form: str, compression: str) -> Shard:
+    if form == "json" and not _is_array(path, compression):
+        form = "jsonl"  # many a .json file holds JSON lines
+    if compression and form in ("parquet", "arrow"):
+        raise InputError(f"{path!r} is a compressed {form} file, which cannot be read in parts; decompress it first")
+    return Shard(0, path, form, compression, size_of(path), "")
+
+
+def _is_array(path: str, compression: str) -> bool:
+    from assay.io.streams import Unreadable, chunks
+
+    try:
+        for chunk in chunks(path, compression):
+            head = chunk.removeprefix(b"\xef\xbb\xbf").lstrip()
+            if head:
+                return head.startswith(b"[")
+    except Unreadable:
+        pass
+    return False
+
+
+def _is_saved(folder: str) -> bool:
+    """Whether a folder is one that `datasets.Dataset.save_to_disk` wrote."""
+    return os.path.isfile(os.path.join(folder, "state.json")) and os.path.isfile(os.path.join(folder, "dataset_info.json"))
+
+
+def _walk(folder: str) -> Iterator[str]:
+    for parent, folders, names in os.walk(folder):
+        folders[:] = sorted((name for name in folders if not name.startswith(".") and name != "__pycache__"), key=natural)
+        if _is_saved(parent):
+            names = [name for name in names if name.endswith(".arrow") and not name.startswith("cache-")]
+        for name in sorted(names, key=natural):
+            path = os.path.join(parent, name)
+            if not name.startswith(".") and os.path.isfile(path):
+                yield path
+
+
+def _folder(folder: str) -> Iterator[Shard]:
+    paths = list(_walk(folder))
+    kinds = [kind_of(path) for path in paths]
+    data = [(path, *kind) for path, kind in zip(paths, kinds, strict=True) if kind[0] not in ("", "text")]
+    plain = [path for path in paths if kind_of(path)[0] in ("", "text") and not _is_binary(path)]
+    if data and len(plain) <= 10 * len(data):
+        yield from (_shard(*item) for item in data)
+    elif plain or data:
+        names = sorted((os.path.relpath(path, folder) for path in paths if not _is_binary(path)), key=natural)
+        yield _listed(folder, names)
+    else:
+        raise InputError(f"the folder {folder!r} holds nothing to read; it must hold JSONL, Parquet, CSV, JSON, Arrow or text files")
+
+
+def _is_binary(path: str) -> bool:
+    return os.path.splitext(path.lower())[1] in BINARY_SUFFIXES
+
+
+def _listed(folder: str, names: list[str]) -> Shard:
+    total = sum(os.stat(os.path.join(folder, name)).st_size for name in names)
+    return Shard(0, folder.rstrip("/") or "/", "text", "", total, "", tuple(names))
+
+
+def _text_shard(paths: list[str]) -> Shard:
+    """One shard of plain text files that were named one by one."""
+    full = sorted({os.path.abspath(path) for path in paths}, key=natural)
+    folder = os.path.commonpath([os.path.dirname(path) for path in full])
+    return _listed(folder, [os.path.relpath(path, folder) for path in full])
+
+
+def _remote(url: str) -> Iterator[Shard]:
+    system, inner = filesystem(url)
+    try:
+        names = system.glob(inner) if glob.has_magic(inner) else [inner]
+        if len(names) == 1 and not glob.has_magic(inner) and system.isdir(inner):
+            names = [name for name in system.find(inner) if kind_of(name)[0] not in ("", "text")]
+        elif not glob.has_magic(inner) and not system.exists(inner):
+            raise InputError(f"there is nothing at {url!r}; check the address and your access to it")
+    except (OSError, ValueError) as error:
+        raise InputError(f"{url!r} cannot be listed: {error}; check the address and your access to it") from None
+    if not names:
+        raise InputError(f"{url!r} matches no file; check the address")
+    for name in sorted(names, key=natural):
+        form, compression = kind_of(name)
+        if form in ("", "text"):
+            raise InputError(f"{name!r} has a suffix that says no format; a remote file must be one of {' '.join(sorted(FORMATS))}")
+        yield _shard(system.unstrip_protocol(name), form, compression)
+
+
+def plan(shards: Sequence[Shard], piece_bytes: int = 16 << 20) -> tuple[Piece, ...]:
+    """Cut shards into pieces of about `piece_bytes`; a compressed file stays whole. Numbers count within a shard."""
+    return tuple(piece for shard in shards for piece in _pieces(shard, piece_bytes))
+
+
+def _pieces(shard: Shard, piece_bytes: int) -> Iterator[Piece]:
+    weights: list[int] = []
+    if shard.format == "jsonl" and not shard.compression:
+        count = max(1, -(-shard.size // piece_bytes))
+        cuts = [shard.size * k // count for k in range(count + 1)]
+    elif shard.format == "parquet":
+        weights = _row_group_sizes(shard)
+        cuts = _runs(weights, piece_bytes)
+    elif shard.format == "text":
+        weights = [os.stat(os.path.join(shard.path, name)).st_size for name in shard.files]
+        cuts = _runs(weights, piece_bytes)
+    else:
+        cuts = [0, shard.size]
+    for number, (start, stop) in enumerate(zip(cuts[:-1], cuts[1:], strict=True)):
+        yield Piece(shard, number, start, stop)
+
+
+def _row_group_sizes(shard: Shard) -> list[int]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        with open_read(shard.path) as file:
+            meta = pq.ParquetFile(file).metadata
+            return [meta.row_group(group).total_byte_size for group in range(meta.num_row_groups)]
+    except (pa.ArrowException, OSError) as error:
+        raise InputError(f"{shard.path!r} must be a Parquet file; {error}") from None
+
+
+def _runs(weights: list[int], most: int) -> list[int]:
+    """Cuts of 0..len(weights) into runs that end once they reach `most`."""
+    cuts, total = [0], 0
+    for position, weight in enumerate(weights):
+        total += weight
+        if total >= most:
+            cuts.append(position + 1)
+            total = 0
+    return cuts if cuts[-1] == len(weights) and weights else [*cuts, len(weights)]

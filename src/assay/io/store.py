@@ -1,0 +1,183 @@
+"""The signal store: what was computed once for a shard, keyed by its content and by the method, for any later run.
+
+```
+store/seen/<stat>.json           which content a file of this path, size and times had when it was read whole
+store/partial/<stat>/            results of a shard that is still being read
+store/shards/<content>/<piece>.<key>.npy | .npz | .arrow
+```
+
+A file appears by rename, so what is there is whole. A changed file has other times, a copied file the same content.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, final
+
+import numpy as np
+import pyarrow as pa
+import xxhash
+
+from assay import __version__
+from assay.io import files
+from assay.io.sources import Piece, Shard
+from assay.types import Fitted, Texts
+
+_CHUNK = 1 << 20
+Table = pa.Table
+Tree = np.ndarray | tuple[np.ndarray, ...]
+
+
+def digest(*parts: Any) -> str:
+    """128 bits over anything whose `repr` is stable."""
+    return xxhash.xxh3_128_hexdigest(repr(parts).encode("utf-8", "surrogatepass"))
+
+
+@final
+@dataclass(frozen=True)
+class Store:
+    """A folder of signals; see the module for its layout."""
+
+    root: Path
+
+    def folder(self, stat: str) -> Path:
+        """Where results of a shard with this stat key lie: by content once it is known, else in `partial`."""
+        content = self.content(stat)
+        return self.root / "shards" / content if content else self.root / "partial" / stat
+
+    def content(self, stat: str) -> str | None:
+        """The content digest of a shard that was read whole before, or None."""
+        path = self.root / "seen" / f"{stat}.json"
+        if not path.exists():
+            return None
+        content = files.read_json(str(path))["content"]
+        return content if (self.root / "shards" / content).is_dir() else None
+
+    def finish(self, stat: str, content: str) -> None:
+        """Move a shard's partial results under its content digest; where the same content is there already, merge."""
+        partial, whole = self.root / "partial" / stat, self.root / "shards" / content
+        whole.mkdir(parents=True, exist_ok=True)
+        for path in sorted(partial.iterdir()) if partial.exists() else []:
+            os.replace(path, whole / path.name)
+        with contextlib.suppress(OSError):
+            partial.rmdir()
+        files.write_json(str(self.root / "seen" / f"{stat}.json"), {"content": content})
+
+    def discard_partial(self) -> None:
+        """Forget half-read shards."""
+        shutil.rmtree(self.root / "partial", ignore_errors=True)
+
+
+def fitted_digest(fitted: Fitted) -> str:
+    """A digest of what a scorer learnt; two fits that agree to the bit share their scores."""
+    state = xxhash.xxh3_128()
+    for name in sorted(fitted.arrays):
+        array = np.ascontiguousarray(fitted.arrays[name])
+        state.update(f"{name} {array.dtype} {array.shape}".encode())
+        state.update(array.tobytes())
+    return state.hexdigest()
+
+
+def stat_key(shard: Shard, read: Any) -> str:
+    """What a shard is taken for unread: path, size and times (or what a remote store says of it), and how it is read."""
+    return digest(shard.path, _stat(shard.path), read, __version__)
+
+
+def content_digest(piece: Piece) -> str:
+    """A digest of the raw bytes of a piece; for formats that split by rows the first piece speaks for the whole file."""
+    by_bytes = piece.shard.format == "jsonl" and not piece.shard.compression
+    if not by_bytes and piece.number != 0:
+        return ""
+    start, stop = (piece.start, piece.stop) if by_bytes else (0, piece.shard.size)
+    state = xxhash.xxh3_128()
+    with files.open_read(piece.shard.path) as file:
+        file.seek(start)
+        while start < stop and (chunk := file.read(min(_CHUNK, stop - start))):
+            state.update(chunk)
+            start += len(chunk)
+    return state.hexdigest()
+
+
+def _stat(path: str) -> tuple[Any, ...]:
+    """Size, times and inode of a file; of a remote one whatever its store says about it."""
+    if files.is_url(path):
+        system, inner = files.filesystem(path)
+        return ("remote", str(sorted(system.info(inner).items(), key=str)))
+    status = os.stat(path)
+    return (os.path.abspath(path), status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
+
+
+def save_named(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """Write named arrays: what a scorer learnt."""
+    with files.atomic_write(str(path)) as out:
+        np.savez(out, **arrays)
+
+
+def load_named(path: Path) -> dict[str, np.ndarray]:
+    """Read back what `save_named` wrote."""
+    with files.open_read(str(path)) as file, np.load(file, allow_pickle=False) as loaded:
+        return {name: loaded[name] for name in loaded.files}
+
+
+def save(path: Path, tree: Tree) -> None:
+    """Write one array, or a tuple of arrays, under its final name in one step."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with files.atomic_write(str(path)) as out:
+        if isinstance(tree, tuple):
+            np.savez(out, *tree)
+        else:
+            np.save(out, tree, allow_pickle=False)
+
+
+def load(path: Path) -> Tree:
+    """Read back what `save` wrote."""
+    with open(path, "rb") as file:
+        loaded = np.load(file, allow_pickle=False)
+        return tuple(loaded[name] for name in loaded.files) if isinstance(loaded, np.lib.npyio.NpzFile) else loaded
+
+
+def mapped(path: Path) -> np.ndarray:
+    """A saved array, mapped instead of read."""
+    return np.load(path, mmap_mode="r", allow_pickle=False)
+
+
+def mapped_bytes(path: Path) -> np.ndarray:
+    """A file's bytes, mapped; an empty file as an empty array."""
+    return np.memmap(path, np.uint8, "r") if path.stat().st_size else np.zeros(0, np.uint8)
+
+
+def save_table(path: Path, columns: dict[str, np.ndarray | Texts], facts: dict[str, Any]) -> None:
+    """Write columns as an Arrow file with facts as JSON in its schema."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    table = pa.table({name: _to_arrow(column) for name, column in columns.items()})
+    table = table.replace_schema_metadata({"facts": json.dumps(facts)})
+    with files.atomic_write(str(path)) as out, pa.ipc.new_file(out, table.schema) as writer:
+        writer.write_table(table)
+
+
+def load_table(path: Path) -> tuple[pa.Table, dict[str, Any]]:
+    """Read back what `save_table` wrote: the table, and the facts."""
+    with open(path, "rb") as file:
+        table = pa.ipc.open_file(pa.BufferReader(file.read())).read_all()
+    return table, json.loads(table.schema.metadata[b"facts"])
+
+
+def texts(column: pa.ChunkedArray) -> Texts:
+    """A string column of a stored table, as Texts without a copy where it is one chunk."""
+    array = column.combine_chunks()
+    _, offsets, data = array.buffers()
+    bounds = np.frombuffer(offsets, np.int64)[array.offset : array.offset + len(array) + 1]
+    return Texts(np.frombuffer(data, np.uint8) if data is not None else np.zeros(0, np.uint8), bounds)
+
+
+def _to_arrow(column: np.ndarray | Texts) -> pa.Array:
+    if isinstance(column, Texts):
+        offsets, data = pa.py_buffer(column.offsets), pa.py_buffer(column.data)
+        return pa.Array.from_buffers(pa.large_string(), len(column), [None, offsets, data])
+    return pa.array(column)

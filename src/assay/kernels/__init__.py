@@ -1,0 +1,1 @@
+"""The only folder that imports numba: arrays in, arrays out, each kernel with a plain reference twin."""

@@ -1,0 +1,286 @@
+"""Counts for a Kneser-Ney model over any small alphabet: sorted windows, folded once into a trie of contexts.
+
+A window is a symbol to predict and the symbols before it, back to the boundary that begins the document. It is packed
+into 64-bit words, nearest symbol first, the predicted one last. Once windows are sorted, every context of every length is
+one run, so a single pass with one scratch row for each length is enough: when a context h ends, each follower w it has
+seen adds one to w in the context one symbol shorter. That number of distinct left neighbours is the continuation count
+
+    N1+(. h w) = |{x : c(x h w) > 0}|
+
+of Kneser & Ney (1995, https://doi.org/10.1109/ICASSP.1995.479394). Only the longest contexts, and those that begin a
+document (nothing stands left of them), keep raw counts. Nothing is hashed, so nothing collides; counts are sums, so the
+order of documents is irrelevant; time is linear in text times order, besides the sort.
+
+Trie: nodes of one length stand together, in the order of their contexts, so the children of a node are one run; node 0 is
+the empty context. Over nodes (q,): `symbol` (of its context, the farthest from the prediction), `child` (q + 1, where
+its run of children starts), `follower` and `width` (start and length of its run of followers). Over followers (f,):
+`symbols`, ascending within a node, and `counts`.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float64, Int32, Int64, Integer, UInt16, UInt64
+from numba import njit
+
+
+class Packing(NamedTuple):
+    """How windows of `order` symbols lie in words: `bits` for each symbol, `each` symbols a word."""
+
+    order: int
+    bits: int
+    each: int
+
+
+class Trie(NamedTuple):
+    """Contexts and the counts of what followed them; see the head of this file."""
+
+    first: Int64[np.ndarray, "order_plus_1"]  # first node of each context length, then the number of nodes
+    symbol: UInt16[np.ndarray, "q"]
+    child: Int32[np.ndarray, "q_plus_1"]
+    follower: Int32[np.ndarray, "q"]
+    width: UInt16[np.ndarray, "q"]
+    symbols: UInt16[np.ndarray, "f"]
+    counts: Int32[np.ndarray, "f"]
+
+
+@njit(cache=True, nogil=True)
+def windows(
+    data: Integer[np.ndarray, "m"], offsets: Int64[np.ndarray, "b_plus_1"], codes: UInt64[np.ndarray, "v"],
+    boundaries: int, packing: Packing,
+) -> UInt64[np.ndarray, "w c"]:  # fmt: skip
+    """All windows, document by document, each document's end included.
+
+    `codes[symbol]` is 1 or more and ascends; `codes[-1]` is the boundary's; 0 stands where nothing is, further back than
+    the `boundaries` (at least 1) that begin a document.
+    """
+    order, bits, each = packing
+    rows = offsets[-1] - offsets[0] + len(offsets) - 1
+    keys, row = np.zeros((rows, (order + each - 1) // each), np.uint64), 0
+    for document in range(len(offsets) - 1):
+        start, stop = offsets[document], offsets[document + 1]
+        for at in range(start, stop + 1):
+            for place in range(order):
+                source = at if place == order - 1 else at - 1 - place
+                if source < start - boundaries:
+                    continue
+                code = codes[data[source]] if start <= source < stop else codes[-1]
+                keys[row, place // each] |= code << np.uint64(bits * (each - 1 - place % each))
+            row += 1
+    return keys
+
+
+def pack(places: UInt64[np.ndarray, "w order"], packing: Packing) -> UInt64[np.ndarray, "w c"]:
+    """Windows from a table of codes, nearest symbol first, the predicted one last; what `windows` does, in NumPy."""
+    order, bits, each = packing
+    keys = np.zeros((len(places), (order + each - 1) // each), np.uint64)
+    for place in range(order):
+        keys[:, place // each] |= places[:, place] << np.uint64(bits * (each - 1 - place % each))
+    return keys
+
+
+@njit(cache=True, nogil=True)
+def _unpack(key: UInt64[np.ndarray, "c"], packing: Packing, codes: Int64[np.ndarray, "order"]) -> int:
+    """Codes of a window, nearest symbol first and the predicted one last; returns its number of context symbols."""
+    order, bits, each = packing
+    mask, top, place, reach = np.uint64((1 << bits) - 1), np.uint64(bits * (each - 1)), 0, order - 1
+    for word in key:
+        shift = top
+        for _ in range(min(each, order - place)):
+            codes[place] = np.int64((word >> shift) & mask)
+            if codes[place] == 0 and place < reach:
+                reach = place
+            shift -= np.uint64(bits)
+            place += 1
+    return reach
+
+
+@njit(cache=True, nogil=True)
+def _shared(codes: Int64[np.ndarray, "order"], others: Int64[np.ndarray, "order"], reach: int) -> int:
+    """Number of context symbols, from the nearest and up to `reach`, that two windows have in common."""
+    length = 0
+    while length < reach and codes[length] == others[length]:
+        length += 1
+    return length
+
+
+@njit(cache=True, nogil=True)
+def first_nodes(keys: UInt64[np.ndarray, "w c"], packing: Packing) -> Int64[np.ndarray, "order_plus_1"]:
+    """The first node of each context length, then the number of nodes, for sorted windows."""
+    first = np.zeros(packing.order + 1, np.int64)
+    first[1] = 1
+    codes, others = np.zeros(packing.order, np.int64), np.zeros(packing.order, np.int64)
+    for row in range(len(keys)):
+        reach = _unpack(keys[row], packing, codes)
+        for length in range(_shared(codes, others, reach) + 1, reach + 1):
+            first[length + 1] += 1
+        codes, others = others, codes
+    return np.cumsum(first)
+
+
+@njit(cache=True, nogil=True)
+def _grown(symbols: UInt16[np.ndarray, "f"], counts: Int32[np.ndarray, "f"], room: int) -> tuple[np.ndarray, np.ndarray]:
+    """The same followers in longer arrays."""
+    wider_symbols, wider_counts = np.empty(len(symbols) + room, np.uint16), np.empty(len(symbols) + room, np.int32)
+    wider_symbols[: len(symbols)] = symbols
+    wider_counts[: len(symbols)] = counts
+    return wider_symbols, wider_counts
+
+
+@njit(cache=True, nogil=True, inline='always')
+def _add(
+    tally: Int32[np.ndarray, "order v"], seen: UInt16[np.ndarray, "order v"], distinct: Int64[np.ndarray, "order"],
+    length: int, code: int,
+) -> None:  # fmt: skip
+    """Count `code` once more in the scratch row of a context length."""
+    if tally[length, code] == 0:
+        seen[length, distinct[length]] = code
+        distinct[length] += 1
+    tally[length, code] += 1
+
+
+@njit(cache=True, nogil=True, inline='always')
+def _order(seen: UInt16[np.ndarray, "order v"], length: int, number: int) -> None:
+    """Sort a scratch row in place, by insertion: rows are nearly sorted, and most hold one or two codes."""
+    for end in range(1, number):
+        code, at = seen[length, end], end
+        while at > 0 and seen[length, at - 1] > code:
+            seen[length, at] = seen[length, at - 1]
+            at -= 1
+        seen[length, at] = code
+
+
+@njit(cache=True, nogil=True, inline='always')
+def _fold(
+    tally: Int32[np.ndarray, "order v"], seen: UInt16[np.ndarray, "order v"], distinct: Int64[np.ndarray, "order"],
+    length: int, symbols: UInt16[np.ndarray, "f"], counts: Int32[np.ndarray, "f"], used: int,
+) -> int:  # fmt: skip
+    """End the open context of `length`: write its followers, add each once to the shorter context, clear the row."""
+    _order(seen, length, distinct[length])
+    for at in range(distinct[length]):
+        code = seen[length, at]
+        symbols[used + at], counts[used + at] = code, tally[length, code]
+        tally[length, code] = 0
+        if length > 0:
+            _add(tally, seen, distinct, length - 1, code)
+    used += distinct[length]
+    distinct[length] = 0
+    return used
+
+
+@njit(cache=True, nogil=True)
+def build(keys: UInt64[np.ndarray, "w c"], packing: Packing, decode: UInt16[np.ndarray, "d"]) -> Trie:
+    """The trie of all contexts of sorted windows; `decode[code]` is the symbol."""
+    order = packing.order
+    first = first_nodes(keys, packing)
+    symbol, width = np.zeros(first[order], np.uint16), np.zeros(first[order], np.uint16)
+    child, follower = np.full(first[order] + 1, first[order], np.int32), np.zeros(first[order], np.int32)
+    symbols, counts, used = np.empty(1024, np.uint16), np.empty(1024, np.int32), 0
+    tally, seen = np.zeros((order, len(decode)), np.int32), np.zeros((order, len(decode)), np.uint16)
+    distinct, fresh, deepest = np.zeros(order, np.int64), first.copy(), 0
+    codes, others = np.zeros(order, np.int64), np.zeros(order, np.int64)
+    child[0], fresh[0] = first[1], 1
+    for row in range(len(keys) + 1):
+        reach = _unpack(keys[row], packing, codes) if row < len(keys) else 0
+        known = _shared(codes, others, reach) if row < len(keys) else -1
+        for length in range(deepest, known, -1):
+            if len(symbols) < used + len(decode):
+                symbols, counts = _grown(symbols, counts, len(symbols) // 2 + len(decode))
+            follower[fresh[length] - 1], width[fresh[length] - 1] = used, distinct[length]
+            used = _fold(tally, seen, distinct, length, symbols, counts, used)
+        if row == len(keys):
+            break
+        for length in range(known + 1, reach + 1):
+            symbol[fresh[length]], child[fresh[length]] = decode[codes[length - 1]], fresh[length + 1]
+            fresh[length] += 1
+        _add(tally, seen, distinct, reach, codes[order - 1])
+        codes, others, deepest = others, codes, reach
+    return Trie(first, symbol, child, follower, width, decode[symbols[:used]], counts[:used].copy())
+
+
+@njit(cache=True, nogil=True)
+def count_counts(trie: Trie) -> Int64[np.ndarray, "order 5"]:
+    """How many n-grams of each length have count 1, 2, 3, 4 (columns 1 to 4) or more (column 0)."""
+    table = np.zeros((len(trie.first) - 1, 5), np.int64)
+    for length in range(len(table)):
+        for node in range(trie.first[length], trie.first[length + 1]):
+            for at in range(trie.follower[node], trie.follower[node] + trie.width[node]):
+                table[length, trie.counts[at] if trie.counts[at] <= 4 else 0] += 1
+    return table
+
+
+@njit(cache=True, nogil=True)
+def weigh(
+    trie: Trie, discounts: Float64[np.ndarray, "order 4"]
+) -> tuple[Int32[np.ndarray, "q"], Float64[np.ndarray, "q"]]:
+    """Of each node: the sum of its counts, and the share of it that discounts hand down to the shorter context."""
+    total, handed = np.zeros(len(trie.width), np.int32), np.ones(len(trie.width), np.float64)
+    for length in range(len(discounts)):
+        for node in range(trie.first[length], trie.first[length + 1]):
+            taken = 0.0
+            for at in range(trie.follower[node], trie.follower[node] + trie.width[node]):
+                total[node] += trie.counts[at]
+                taken += discounts[length, min(trie.counts[at], 3)]
+            if total[node] > 0:
+                handed[node] = taken / total[node]
+    return total, handed
+
+
+@njit(cache=True, nogil=True)
+def _find(symbols: UInt16[np.ndarray, "f"], start: int, stop: int, wanted: int) -> int:
+    """Index of a symbol in an ascending run, or -1."""
+    low, high = start, stop
+    while low < high:
+        middle = (low + high) // 2
+        if symbols[middle] < wanted:
+            low = middle + 1
+        else:
+            high = middle
+    return low if low < stop and symbols[low] == wanted else -1
+
+
+@njit(cache=True, nogil=True)
+def descend(trie: Trie, paths: Integer[np.ndarray, "k l"]) -> Int64[np.ndarray, "k"]:
+    """The node of each context (nearest symbol first), or -1 where training never saw it."""
+    nodes = np.zeros(len(paths), np.int64)
+    for row in range(len(paths)):
+        for wanted in paths[row]:
+            if nodes[row] >= 0:
+                nodes[row] = _find(trie.symbol, trie.child[nodes[row]], trie.child[nodes[row] + 1], wanted)
+    return nodes
+
+
+@njit(cache=True, nogil=True)
+def score(
+    keys: UInt64[np.ndarray, "w c"], ranked: Int64[np.ndarray, "w"], packing: Packing, decode: UInt16[np.ndarray, "d"],
+    trie: Trie, discounts: Float64[np.ndarray, "order 4"], total: Int32[np.ndarray, "q"],
+    handed: Float64[np.ndarray, "q"], uniform: float,
+) -> Float64[np.ndarray, "w"]:  # fmt: skip
+    """P of each window's symbol, from the empty context to the longest one seen.
+
+    `ranked` lists the windows in sorted order: neighbours share contexts, so the walk starts where the last one stood.
+    """
+    chances, nodes, known = np.empty(len(keys)), np.zeros(packing.order, np.int64), 0
+    codes, others = np.zeros(packing.order, np.int64), np.zeros(packing.order, np.int64)
+    for row in ranked:
+        reach = _unpack(keys[row], packing, codes)
+        known, wanted = min(known, _shared(codes, others, reach)), decode[codes[-1]]
+        while known < reach:
+            start, stop = trie.child[nodes[known]], trie.child[nodes[known] + 1]
+            node = _find(trie.symbol, start, stop, decode[codes[known]])
+            if node < 0:
+                break
+            known += 1
+            nodes[known] = node
+        chance = uniform
+        for length in range(known + 1):
+            node = nodes[length]
+            chance *= handed[node]
+            found = _find(trie.symbols, trie.follower[node], trie.follower[node] + trie.width[node], wanted)
+            if found >= 0:
+                chance += (trie.counts[found] - discounts[length, min(trie.counts[found], 3)]) / total[node]
+        chances[row] = chance
+        codes, others = others, codes
+    return chances

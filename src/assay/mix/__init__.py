@@ -1,0 +1,1 @@
+"""Mixers: weights for domains; one file per method."""

@@ -1,0 +1,253 @@
+"""The run folder: what `select` leaves for people and for other programs, under fixed names.
+
+```
+selected/           chosen rows, in row order, in the input's own format and compression
+manifest.parquet/   one part per input shard, one row per input row: what became of it
+quarantine.jsonl    what could not be read, with file, line, reason and raw bytes
+run.json            recipe, digest, versions, counts that add up, cost of each stage; written last
+recipe.json         written first: another recipe into the same folder is refused
+```
+
+Everything appears by rename. A rerun skips the shards that are there and writes the same bytes for the rest.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, final
+
+import msgspec
+import numpy as np
+
+from assay.decide import Decision
+from assay.errors import RunError
+from assay.io import files, ids, writer
+from assay.io import store as stored
+from assay.io.ledger import write_manifest_part, write_quarantine
+from assay.io.sources import Piece, Shard
+from assay.recipe import Recipe, Write
+from assay.run.passes import Pool
+from assay.runs import Run
+from assay.types import Texts, join_texts
+
+if TYPE_CHECKING:
+    from assay.engine import State
+
+CHOSEN, NOT_CHOSEN, QUARANTINED = "chosen", "not_chosen", "quarantined"
+STATUSES = (NOT_CHOSEN, CHOSEN, QUARANTINED)
+
+
+def begin(recipe: Recipe, out: Path) -> Run | None:
+    """Claim the folder for this recipe; a finished run of the same recipe is handed back as it is."""
+    marker = out / "recipe.json"
+    if marker.exists():
+        if files.read_json(str(marker))["digest"] != recipe.digest:
+            raise RunError(f"{out} holds a run of another recipe; give another --out, or remove that folder first")
+        return Run(out) if (out / "run.json").exists() else None
+    if out.exists() and any(entry.name not in ("store", "pool") for entry in out.iterdir()):
+        raise RunError(f"{out} must be a new folder or one of an earlier run; it holds other files: give another --out")
+    files.write_json(str(marker), {"digest": recipe.digest, "recipe": msgspec.to_builtins(recipe)})
+    return None
+
+
+@final
+@dataclass(frozen=True)
+class Ledger:
+    """What became of every row: `status (n,)` indexes STATUSES, `why (n,)` indexes `reasons`; score NaN and rank -1 mean none."""
+
+    status: np.ndarray
+    why: np.ndarray
+    reasons: tuple[str, ...]
+    score: np.ndarray
+    rank: np.ndarray
+    weight: np.ndarray
+
+    @classmethod
+    def of(cls, state: State, decision: Decision) -> Ledger:
+        """Put the steps' drops, the selector's reasons and the choice side by side; a row that lost only to the budget says so."""
+        table, chosen, n = state.pool.count(), decision.selection, len(state.pool.count())
+        status, why, reasons = np.zeros(n, np.int8), np.zeros(n, np.int32), ["budget"]
+        unscored = np.zeros(0, np.int64) if decision.score is None else np.flatnonzero(np.isnan(decision.score))
+        unread = _by_reason(table.bad)
+        missing = (f"no score: {decision.rank_by} is missing", unscored)
+        for reason, rows in (missing, *chosen.reasons.items(), *state.dropped, *unread.items(), ("", chosen.rows)):
+            reasons += [] if reason in reasons else [reason]
+            why[rows] = reasons.index(reason)
+        status[chosen.rows] = STATUSES.index(CHOSEN)
+        status[~table.readable] = STATUSES.index(QUARANTINED)
+        rank, weight = np.full(n, -1), np.zeros(n)
+        rank[chosen.rows], weight[chosen.rows] = np.arange(1, len(chosen) + 1), chosen.weights
+        score = np.full(n, np.nan) if decision.score is None else decision.score
+        return cls(status, why, tuple(reasons), score, rank, weight)
+
+    def part(self, rows: slice) -> Ledger:
+        """The same for some consecutive rows."""
+        arrays = {name: getattr(self, name)[rows] for name in ("status", "why", "score", "rank", "weight")}
+        return replace(self, **arrays)
+
+    def counts(self) -> dict[str, int]:
+        """Rows by what became of them; `filtered` are those of the not chosen that something else than the budget kept out."""
+        counts = {name: int((self.status == code).sum()) for code, name in enumerate(STATUSES)}
+        filtered = int(((self.status == STATUSES.index(NOT_CHOSEN)) & (self.why != 0)).sum())
+        return {"input": len(self.status), **counts, "filtered": filtered}
+
+
+def _by_reason(bad: Sequence[dict]) -> dict[str, np.ndarray]:
+    reasons: dict[str, list[int]] = {}
+    for entry in bad:
+        reasons.setdefault(entry["reason"], []).append(entry["row"])
+    return {reason: np.array(rows) for reason, rows in reasons.items()}
+
+
+def write(recipe: Recipe, out: Path, pool: Pool, ledger: Ledger) -> None:
+    """Write the selection and the account of every row; what is there already, under its final name, stays."""
+    _same_pool(out, pool)
+    _write_selected(recipe.write, out, pool, ledger)
+    _write_manifest(out, pool, ledger)
+    write_quarantine(str(out / "quarantine.jsonl"), pool.count().bad)
+    shutil.rmtree(out / ".parts", ignore_errors=True)
+
+
+def _same_pool(out: Path, pool: Pool) -> None:
+    """Refuse to mix two pools in one folder: the files may have changed since the run was begun."""
+    marker = out / "pool.json"
+    if marker.exists() and files.read_json(str(marker))["fingerprint"] != pool.fingerprint:
+        raise RunError(f"the pool of {out} has changed since that run was begun; give another --out, or remove the folder")
+    files.write_json(str(marker), {"fingerprint": pool.fingerprint})
+
+
+def _write_selected(how: Write, out: Path, pool: Pool, ledger: Ledger) -> None:
+    """Copy chosen rows piece by piece, then join each shard's parts under its final name."""
+    if how.rows == "none":
+        return
+    pool.refuse_changes()
+    tasks = [task for task in _copies(how, out, pool, ledger) if not task.final.exists()]
+    for _ in pool.local.map(copy, [task for task in tasks if not task.part.exists()]):
+        pass
+    for final_path in dict.fromkeys(task.final for task in tasks):
+        same = [task for task in tasks if task.final == final_path]
+        _join(how, [str(task.part) for task in same], same[0].piece.shard, str(final_path))
+    if how.rows == "rows":
+        writer.finish([shard for shard in pool.shards if (out / "selected" / _name(how, shard)).exists()], str(out / "selected"), _form(how)[0])
+
+
+def _form(how: Write) -> tuple[str | None, str | None]:
+    """Format and compression as the writer takes them: None is the input's own."""
+    return (None if how.format == "same" else how.format), (None if how.compression == "same" else how.compression)
+
+
+def _name(how: Write, shard: Shard) -> str:
+    return f"{shard.name}.ids.jsonl" if how.rows == "ids" else writer.output_name(shard, *_form(how))
+
+
+def _join(how: Write, parts: list[str], shard: Shard, final_path: str) -> None:
+    if how.rows == "ids":
+        ids.join(parts, final_path)
+    else:
+        writer.join(parts, shard, final_path, *_form(how))
+
+
+def _copies(how: Write, out: Path, pool: Pool, ledger: Ledger) -> list[Copy]:
+    chosen, tasks = ledger.status == STATUSES.index(CHOSEN), []
+    for number, (piece, (first, stop)) in enumerate(zip(pool.pieces, pool.count().ranges, strict=True)):
+        if chosen[first:stop].any():
+            keep = pool.count().padded(chosen[first:stop], number)
+            name, index = out / "selected" / _name(how, piece.shard), pool.task(piece, ()).path(pool.index)
+            part = out / ".parts" / f"{number:06d}"
+            tasks.append(Copy(piece, first, pool.fields.max_line, keep, part, name, how.rows == "ids", index))
+    return tasks
+
+
+@final
+@dataclass(frozen=True)
+class Copy:
+    """A piece's chosen rows, `keep (rows of the piece,)`, on their way to the shard's output."""
+
+    piece: Piece
+    first: int
+    max_line: int
+    keep: np.ndarray
+    part: Path
+    final: Path
+    only_ids: bool
+    index: Path
+
+
+def copy(task: Copy) -> None:
+    """Write one piece's chosen rows under a temporary name."""
+    if task.only_ids:
+        names, _, _ = _identity((task.index,), task.piece.shard.name)
+        rows = np.flatnonzero(task.keep)
+        ids.write(str(task.part), rows + task.first, names.take(rows))
+    else:
+        writer.copy_rows(task.piece, task.keep, str(task.part), task.max_line)
+
+
+def _write_manifest(out: Path, pool: Pool, ledger: Ledger) -> None:
+    """One Parquet part for each shard, with a line for every row."""
+    tasks = []
+    for shard in pool.shards:
+        numbers = [number for number, piece in enumerate(pool.pieces) if piece.shard == shard]
+        final_path = out / "manifest.parquet" / f"{shard.index:06d}.parquet"
+        if numbers and not final_path.exists():
+            first, stop = pool.count().ranges[numbers[0]][0], pool.count().ranges[numbers[-1]][1]
+            tables = tuple(pool.task(pool.pieces[number], ()).path(pool.index) for number in numbers)
+            tasks.append(Part(final_path, shard.name, first, tables, ledger.part(slice(first, stop))))
+    for _ in pool.local.map(write_part, tasks):
+        pass
+
+
+@final
+@dataclass(frozen=True)
+class Part:
+    """One shard's part of the manifest: the index tables of its pieces, and the ledger of its rows."""
+
+    final: Path
+    shard: str
+    first: int
+    tables: tuple[Path, ...]
+    ledger: Ledger
+
+
+def write_part(task: Part) -> None:
+    """Join ids and sizes from the store with what became of the rows."""
+    ledger, n = task.ledger, len(task.ledger.status)
+    names, sources, sizes = _identity(task.tables, task.shard)
+    write_manifest_part(
+        str(task.final),
+        {
+            "row": np.arange(task.first, task.first + n),
+            "id": names.head(n),
+            "shard": task.shard,
+            "source": sources.head(n),
+            "bytes": sizes[:n],
+            "status": (ledger.status, STATUSES),
+            "reason": (ledger.why, ledger.reasons),
+            "score": ledger.score,
+            "rank": ledger.rank,
+            "weight": ledger.weight,
+        },
+    )
+
+
+def _identity(tables: Sequence[Path], shard: str) -> tuple[Texts, Texts, np.ndarray]:
+    """Ids (`shard:line` where a row has none), sources and sizes of a shard's rows."""
+    names, sources, sizes, lines_before = [], [], [], 0
+    for path in tables:
+        table, facts = stored.load_table(path)
+        names.append(_ids(table, shard, lines_before))
+        sources.append(stored.texts(table["source"]) if "source" in table.column_names else Texts.of([""] * len(table)))
+        sizes.append(table["bytes"].to_numpy())
+        lines_before += facts["lines"]
+    return join_texts(names), join_texts(sources), np.concatenate(sizes)
+
+
+def _ids(table: stored.Table, shard: str, lines_before: int) -> Texts:
+    names = stored.texts(table["id"]) if "id" in table.column_names else None
+    if names is not None and names.sizes.all():
+        return names
+    lines = (table["line"].to_numpy() + lines_before).tolist()
+    return Texts.of([(names[row] if names else "") or f"{shard}:{line}" for row, line in enumerate(lines)])

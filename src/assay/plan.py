@@ -1,0 +1,62 @@
+"""What a run would do, before it does it: shards, about how many rows and bytes, the steps, about how long.
+
+Counts and speed are measured on the first megabytes of the pool and carried over to the rest; they are estimates.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from assay.io.fields import Fields, detect
+from assay.io.reader import read
+from assay.io.sources import Piece, find, plan as cut
+from assay.recipe import Recipe, Step
+from assay.run.local import available_workers
+
+LOOK = 8_000_000
+_EXPANSION = {"": 1.0, "gzip": 3.0, "zstd": 3.5}  # text to compressed text, about; only until the file itself says more
+
+
+def plan(recipe: Recipe, workers: int | None) -> dict[str, Any]:
+    """The plan as `report.terminal.show_plan` prints it."""
+    shards = find(recipe.pool)
+    wanted = Fields(recipe.read.text_field, recipe.read.id_field, recipe.read.source_field, recipe.read.text, recipe.read.score_fields)
+    fields = detect(shards, wanted)
+    workers = workers or available_workers()
+    rows, text, raw, seconds = _look(cut(shards)[0], fields)
+    total = sum(shard.size * _EXPANSION[shard.compression] for shard in shards)
+    share = total / raw if raw else 0.0
+    passes = 1 + sum(step.kind == "score" for step in recipe.steps)
+    return {
+        "shards": [{"path": shard.path, "format": shard.format, "size": shard.size} for shard in shards],
+        "rows": int(rows * share),
+        "bytes": int(text * share),
+        "budget": recipe.select.budget,
+        "workers": workers,
+        "steps": [_told(step) for step in recipe.steps],
+        "seconds": seconds * share * passes / min(workers, max(len(cut(shards)), 1)),
+        "notes": [f"rows, bytes and time are carried over from the first {raw / 1e6:.1f} MB; text is read from {_text(fields)}"],
+    }
+
+
+def _look(piece: Piece, fields: Fields) -> tuple[int, int, int, float]:
+    """Rows, bytes of text, bytes read and seconds of the first blocks of a piece."""
+    rows = text = raw = 0
+    start = time.perf_counter()
+    for block in read(piece, fields, ("id", "source")):
+        rows, text = rows + block.count, text + int(block.batch.text.sizes.sum())
+        raw += int(block.batch.text.sizes.sum()) + 60 * block.count
+        if raw >= LOOK:
+            break
+    return rows, text, raw, time.perf_counter() - start
+
+
+def _text(fields: Fields) -> str:
+    return f"the template {fields.template!r}" if fields.template else f"the field {fields.text!r}"
+
+
+def _told(step: Step) -> str:
+    words = {**step.parameters, **{name: getattr(step, name) for name in ("rank", "quota", "budget") if getattr(step, name)}}
+    settings = ", ".join(f"{name}={value}" for name, value in words.items())
+    return f"{step.kind} {step.name}" + (f" ({settings})" if settings else "")

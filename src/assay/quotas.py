@@ -1,0 +1,132 @@
+"""Quotas: bounds on each group's share of the choice, met for any selector.
+
+`"source:code>=10%,web<=60%"` bounds shares of the budget. The selector runs on all groups at once; a group whose share
+breaks its bound is fixed at the bound, the selector runs on the others with what is left, and so on until nothing
+breaks: at most one round per group. For a selector that takes the best first this is the optimum under the bounds.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import final
+
+import numpy as np
+
+from assay.errors import RecipeError, suggest
+from assay.types import Groups, Limit, Selection
+
+_BOUND = re.compile(r"^\s*(.+?)\s*(>=|<=|==?)\s*([0-9.]+)\s*%\s*$")
+Select = Callable[[np.ndarray, Limit], Selection]
+
+
+@final
+@dataclass(frozen=True)
+class Bound:
+    """A group's least and largest share of the budget, 0 to 1."""
+
+    group: str
+    low: float = 0.0
+    high: float = 1.0
+
+
+def parse(text: str) -> tuple[str, tuple[Bound, ...]]:
+    """Read `field:group>=10%,group<=60%`.
+
+    >>> parse("source:code>=10%, web<=60%")[1][1]
+    Bound(group='web', low=0.0, high=0.6)
+    """
+    name, colon, rest = text.partition(":")
+    bounds: dict[str, Bound] = {}
+    for part in rest.split(","):
+        match = _BOUND.match(part)
+        if not colon or match is None:
+            raise RecipeError(f'a quota must look like "source:code>=10%,web<=60%"; got {text!r}')
+        share = float(match[3]) / 100
+        old = bounds.get(match[1], Bound(match[1]))
+        low = share if match[2] != "<=" else old.low
+        high = share if match[2] != ">=" else old.high
+        if not 0 <= low <= high <= 1:
+            raise RecipeError(f"the quota on {match[1]!r} must lie between 0% and 100%, least before most; got {text!r}")
+        bounds[match[1]] = Bound(match[1], low, high)
+    return name.strip(), tuple(bounds.values())
+
+
+def select(bounds: Sequence[Bound], groups: Groups, candidates: np.ndarray, limit: Limit, run: Select) -> Selection:
+    """Choose from `candidates` under `limit` so that every bound holds; `run(rows, limit)` is the selector.
+
+    Raises RecipeError that names the bound which cannot hold.
+    """
+    codes = {bound.group: _code(bound.group, groups) for bound in bounds}
+    rows_of = {bound.group: candidates[groups.ids[candidates] == codes[bound.group]] for bound in bounds}
+    _refuse_impossible(bounds, rows_of, candidates, limit, groups)
+    fixed: dict[str, int] = {}
+    while True:
+        free = candidates[~np.isin(groups.ids[candidates], [codes[group] for group in fixed])]
+        rest = run(free, limit.take(slice(None), limit.amount - sum(fixed.values())))
+        broken = _broken(bounds, fixed, rest, rows_of, limit)
+        if not broken:
+            parts = [run(rows_of[group], limit.take(slice(None), amount)) for group, amount in fixed.items()]
+            return _merge([rest, *parts])
+        fixed |= broken
+
+
+def _broken(
+    bounds: Sequence[Bound], fixed: Mapping[str, int], rest: Selection, rows_of: Mapping[str, np.ndarray], limit: Limit
+) -> dict[str, int]:
+    """Groups out of bounds, with the amount to fix them at: floors before ceilings, since floors take from the rest."""
+    low, high = {}, {}
+    for bound in bounds:
+        if bound.group in fixed:
+            continue
+        spent = int(limit.cost[rest.rows[np.isin(rest.rows, rows_of[bound.group])]].sum())
+        floor, ceiling = int(np.ceil(bound.low * limit.amount - 1e-9)), int(bound.high * limit.amount + 1e-9)
+        if spent < floor and bound.low > 0 and not _close(spent, floor, rows_of[bound.group], limit):
+            low[bound.group] = floor
+        elif spent > ceiling:
+            high[bound.group] = ceiling
+    return high or low
+
+
+def _close(spent: int, floor: int, rows: np.ndarray, limit: Limit) -> bool:
+    """Whether less than one row of the group is missing, which a byte budget cannot always fill."""
+    return limit.unit != "examples" and spent + int(limit.cost[rows].max(initial=0)) > floor and spent > 0
+
+
+def _refuse_impossible(
+    bounds: Sequence[Bound], rows_of: Mapping[str, np.ndarray], candidates: np.ndarray, limit: Limit, groups: Groups
+) -> None:
+    floors = sum(bound.low for bound in bounds)
+    if floors > 1 + 1e-9:
+        named = " + ".join(f"{bound.group}>={bound.low:.0%}" for bound in bounds if bound.low)
+        raise RecipeError(f"the quotas {named} ask for more than 100% of the budget; got {floors:.0%}")
+    for bound in bounds:
+        have, need = int(limit.cost[rows_of[bound.group]].sum()), int(bound.low * limit.amount)
+        if have < need:
+            raise RecipeError(
+                f"the quota {bound.group}>={bound.low:.0%} needs {need:,} {limit.unit} but the pool has only {have:,}; "
+                "lower the quota or the budget"
+            )
+    named_groups = {bound.group for bound in bounds}
+    if {groups.names[code] for code in np.unique(groups.ids[candidates])} <= named_groups:
+        ceilings = sum(bound.high for bound in bounds)
+        if ceilings < 1 - 1e-9:
+            named = " + ".join(f"{bound.group}<={bound.high:.0%}" for bound in bounds)
+            raise RecipeError(f"the quotas {named} leave {1 - ceilings:.0%} of the budget to no group; raise one of them")
+
+
+def _code(group: str, groups: Groups) -> int:
+    if group not in groups.names:
+        raise RecipeError(f"the quota names a group {group!r} that the pool does not have; {suggest(group, groups.names)}")
+    return groups.names.index(group)
+
+
+def _merge(parts: Sequence[Selection]) -> Selection:
+    """Best gain first, ties by row: one order for what several runs chose."""
+    rows = np.concatenate([part.rows for part in parts])
+    gains = np.concatenate([part.gains for part in parts])
+    weights = np.concatenate([part.weights for part in parts])
+    order = np.lexsort((rows, -gains))
+    reasons = {reason: kept for part in parts for reason, kept in part.reasons.items()}
+    return Selection(rows[order], gains[order], weights[order], False, reasons)

@@ -1,0 +1,238 @@
+"""A recipe: the frozen tree of everything that decides what is chosen, as TOML mirrors it.
+
+```toml
+pool = "crawl/*.jsonl.zst"
+target = "target.jsonl"
+steps = [
+  { score = "dsir" },
+  { select = "top_k", budget = "10%", quota = "source:code>=10%" },
+]
+```
+
+Where things lie (`--out`, `--store`) and how they run (`--workers`) is not in it: they change no answer.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import PurePath
+from typing import Any, Literal
+
+import msgspec
+import xxhash
+
+from assay import catalog
+from assay.errors import RecipeError, suggest
+from assay.types import Budget
+
+STEP_KINDS = ("where", *catalog.KINDS)
+_STEP_WORDS = {"as", "rank", "quota", "budget"}
+
+
+class Read(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How rows are read: fields by name (dots for nesting), a template in place of a text field, and limits."""
+
+    text_field: str | None = None
+    id_field: str | None = None
+    source_field: str | None = None
+    text: str | None = None
+    score_fields: tuple[str, ...] = ()
+    scores: tuple[str, ...] = ()
+    limit: int | None = None
+    max_line: int = 64_000_000
+
+
+class Write(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What is written: whole rows, ids only, or nothing but the manifest; `same` keeps the input's own form."""
+
+    rows: Literal["rows", "ids", "none"] = "rows"
+    format: Literal["same", "jsonl", "parquet"] = "same"
+    compression: Literal["same", "none", "gzip", "zstd"] = "same"
+
+
+class Verify(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A trial to run after selecting; `assay verify` takes the same words as flags."""
+
+    eval: tuple[str, ...] = ()
+    general: tuple[str, ...] = ()
+    against: str = "random"
+    proxy: str = "ngram"
+    seeds: int = 5
+    decontaminate: bool = False
+
+
+class Target(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A target and its share of the choice; several targets split the budget."""
+
+    path: tuple[str, ...]
+    share: float = 1.0
+
+    @property
+    def name(self) -> str:
+        """The file's name without its suffixes: what the target's signal is called."""
+        return PurePath(self.path[0]).name.split(".")[0]
+
+
+class Step(msgspec.Struct, frozen=True):
+    """One step: a `where` expression, or a method with its hyperparameters."""
+
+    kind: str
+    name: str
+    alias: str
+    parameters: dict[str, Any]
+    rank: str | None = None
+    quota: str | None = None
+    budget: str | None = None
+
+
+class Recipe(msgspec.Struct, frozen=True):
+    """The whole, in the order in which it happens."""
+
+    pool: tuple[str, ...]
+    steps: tuple[Step, ...]
+    targets: tuple[Target, ...] = ()
+    seed: int = 0
+    tokenizer: str | None = None
+    read: Read = Read()
+    write: Write = Write()
+    verify: Verify = Verify()
+
+    @property
+    def digest(self) -> str:
+        """128 bits over everything that decides what is chosen and how it is written."""
+        decisive = msgspec.structs.replace(self, verify=Verify())
+        return xxhash.xxh3_128_hexdigest(msgspec.json.encode(decisive, order="sorted"))
+
+    @property
+    def select(self) -> Step:
+        """The selection: the last step."""
+        return self.steps[-1]
+
+
+def read_tree(text: str, where: str = "the recipe") -> dict[str, Any]:
+    """TOML as nested dicts; raises RecipeError where it is none."""
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise RecipeError(f"{where} is not TOML: {error}") from None
+
+
+def parse(tree: Mapping[str, Any]) -> Recipe:
+    """Build a recipe from nested dicts, as TOML gives them."""
+    known = ("pool", "target", "targets", "steps", "seed", "tokenizer", "read", "write", "verify")
+    _check_keys(tree, known, "the recipe")
+    if "pool" not in tree:
+        raise RecipeError('a recipe must name its pool, for example pool = "crawl/*.jsonl.zst"')
+    steps = tuple(parse_step(step) for step in tree.get("steps", ()))
+    recipe = Recipe(
+        pool=_paths(tree["pool"], "pool"),
+        steps=steps,
+        targets=_targets(tree),
+        seed=_struct(int, tree.get("seed", 0), "seed"),
+        tokenizer=tree.get("tokenizer"),
+        read=_struct(Read, _listed(tree.get("read", {}), "score_fields", "scores"), "read"),
+        write=_struct(Write, tree.get("write", {}), "write"),
+        verify=_struct(Verify, _listed(tree.get("verify", {}), "eval", "general"), "verify"),
+    )
+    check(recipe)
+    return recipe
+
+
+def parse_read(tree: Mapping[str, Any]) -> Read:
+    """The reading options alone."""
+    return _struct(Read, dict(tree), "read")
+
+
+def parse_step(tree: Mapping[str, Any]) -> Step:
+    """One step: exactly one key names its kind, the rest are its words and the method's hyperparameters."""
+    kinds = [key for key in tree if key in STEP_KINDS]
+    if len(kinds) != 1:
+        key = next(iter(tree), "")
+        raise RecipeError(f"a step must have exactly one of {', '.join(STEP_KINDS)}; got {dict(tree)}: {suggest(key, STEP_KINDS)}")
+    kind = kinds[0]
+    rest = {key: value for key, value in tree.items() if key != kind}
+    if kind == "where":
+        _check_keys(rest, (), "a where step")
+        return Step(kind, str(tree[kind]), "where", {})
+    catalog.load(kind, tree[kind])
+    parameters = {key: value for key, value in rest.items() if key not in _STEP_WORDS}
+    catalog.build(kind, tree[kind], parameters)
+    words = {word: None if rest.get(word) is None else str(rest[word]) for word in ("rank", "quota", "budget")}
+    if kind != "select" and any(words.values()):
+        raise RecipeError(f"rank, quota and budget belong to a select step; got them on {tree[kind]!r}")
+    return Step(kind, tree[kind], str(rest.get("as", tree[kind])), parameters, **words)
+
+
+def to_tree(recipe: Recipe) -> dict[str, Any]:
+    """The recipe as nested dicts that `parse` reads back to an equal one."""
+    tree = msgspec.to_builtins(recipe)
+    tree["steps"] = [_step_tree(step) for step in recipe.steps]
+    return {key: value for key, value in tree.items() if value is not None}
+
+
+def _step_tree(step: Step) -> dict[str, Any]:
+    words = {word: getattr(step, word) for word in ("rank", "quota", "budget") if getattr(step, word) is not None}
+    alias = {"as": step.alias} if step.kind == "score" and step.alias != step.name else {}
+    return {step.kind: step.name, **alias, **step.parameters, **words}
+
+
+def check(recipe: Recipe) -> None:
+    """Refuse what no run could do: steps out of order, no budget, a method without its target."""
+    if not recipe.steps or recipe.steps[-1].kind != "select" or any(step.kind == "select" for step in recipe.steps[:-1]):
+        raise RecipeError("a recipe must end with its one select step, for example { select = 'top_k', budget = '10%' }")
+    for step in recipe.steps:
+        if step.kind not in ("where", "score", "select"):
+            raise RecipeError(f"this version runs where, score and select steps; got {step.kind} = {step.name!r}")
+        _check_target(step, recipe)
+    if recipe.select.budget is None:
+        raise RecipeError("a selection must have a budget: 5000, 10%, 500MB, 10%bytes or 1e9tokens; got none")
+    if Budget.parse(recipe.select.budget).unit == "tokens" and recipe.tokenizer is None:
+        raise RecipeError("a token budget must name its tokenizer; give --tokenizer tokenizer.json, or a budget in bytes")
+    names = [step.alias for step in recipe.steps if step.kind == "score"]
+    if twice := {name for name in names if names.count(name) > 1}:
+        raise RecipeError(f'two score steps are called {min(twice)!r}; give one another name with as = "..."')
+
+
+def _check_target(step: Step, recipe: Recipe) -> None:
+    if step.kind == "score" and not recipe.targets and catalog.load("score", step.name).uses_target == "required":
+        free = ", ".join(catalog.needing_no_target())
+        raise RecipeError(f"{step.name} needs a target: give --target FILE with examples of what you want; without one there are: {free}")
+
+
+def _targets(tree: Mapping[str, Any]) -> tuple[Target, ...]:
+    if "target" in tree and "targets" in tree:
+        raise RecipeError("a recipe has either target or targets, not both")
+    if "target" in tree:
+        return (Target(_paths(tree["target"], "target")),)
+    listed = [_listed(entry, "path") for entry in tree.get("targets", ())]
+    targets = tuple(_struct(Target, entry, "targets") for entry in listed)
+    if targets and any(target.share <= 0 for target in targets):
+        raise RecipeError(f"every target's share must be above 0; got {[target.share for target in targets]}")
+    return targets
+
+
+def _paths(value: Any, key: str) -> tuple[str, ...]:
+    values = [value] if isinstance(value, str) else value
+    if not isinstance(values, list | tuple) or not values or not all(isinstance(path, str) for path in values):
+        raise RecipeError(f"{key} must be a path, a glob or a list of them; got {value!r}")
+    return tuple(values)
+
+
+def _listed(table: Mapping[str, Any], *keys: str) -> dict[str, Any]:
+    return {key: [value] if key in keys and isinstance(value, str) else value for key, value in dict(table).items()}
+
+
+def _struct(kind: type, value: Any, where: str) -> Any:
+    if isinstance(value, Mapping) and kind is not int:
+        _check_keys(value, kind.__struct_fields__, where)
+    try:
+        return msgspec.convert(value, kind)
+    except msgspec.ValidationError as error:
+        raise RecipeError(f"{where} is not as a recipe needs it: {error}") from None
+
+
+def _check_keys(table: Mapping[str, Any], known: tuple[str, ...], where: str) -> None:
+    for key in table:
+        if key not in known:
+            raise RecipeError(f"{where} has no key {key!r}; {suggest(key, known)}")

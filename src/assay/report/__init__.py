@@ -1,0 +1,1 @@
+"""The report: prints and draws the facts that a run has written, and computes nothing."""

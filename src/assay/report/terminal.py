@@ -1,0 +1,345 @@
+"""The report in a terminal: a compact summary, plans, methods and reasons, without colour where there is no terminal.
+
+Facts are printed as plain text, never as markup, so brackets in a title or a reason stay what they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from rich.console import Console, Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from assay.report import view
+from assay.report.view import Facts, part
+from assay.report.wording import UNKNOWN, count, date, duration, feature, number, one_line, share, size, visible
+
+_ANSWER_STYLES = {"better": "bold green", "worse": "bold red", "undecided": "bold", "none": "dim"}
+_TOP_SOURCES, _TOP_FEATURES, _BAR = 8, 6, 18
+
+
+def show(facts: Facts, verdict: Facts | None, console: Console, folder: str | None = None) -> None:
+    """Print what was chosen, what became of the rest, the verdict, and where things lie in `folder`."""
+    head = [date(part(facts, "created")), f"digest {visible(facts['digest'])[:12]}" if part(facts, "digest") else ""]
+    console.print()
+    console.print(_plain(view.title(facts), "bold"), _plain("  ".join(filter(None, head)), "dim"), soft_wrap=False)
+    console.print()
+    console.print(_chosen(facts))
+    _part(console, "Rows", _rows(facts, console))
+    if part(facts, "quarantine"):
+        _part(console, "Quarantine", _quarantine(facts))
+    _part(
+        console,
+        "Sources",
+        _sources(facts, console) if part(facts, "sources") else _plain(view.MISSING["sources"], "dim"),
+    )
+    _part(console, "Score", _score(facts))
+    _notes(facts, console)
+    show_verdict(verdict, console)
+    if folder is not None:
+        _part(console, "Files", _files(folder))
+    console.print()
+
+
+def show_verdict(verdict: Facts | None, console: Console) -> None:
+    """Print a verdict: the sentence, its three figures, and what a reader must know before believing it."""
+    if not verdict:
+        _part(console, "Verdict", _plain(view.MISSING["verdict"], "dim"))
+        return
+    table = _grid(3)
+    for measure in view.measures(verdict):
+        table.add_row(_plain(measure["name"]), _plain(measure["value"], "bold"), _plain(measure["detail"], "dim"))
+    notes = [_plain(note, "dim") for note in view.caveats(verdict)]
+    _part(
+        console, "Verdict", Group(_plain(view.sentence(verdict), _ANSWER_STYLES[view.answer(verdict)]), table, *notes)
+    )
+
+
+def show_plan(plan: Facts, console: Console) -> None:
+    """Print what a run would do.
+
+    `plan`: `{shards: [{path, format, size}], rows, bytes, steps: [str], seconds, workers, out, budget, notes}`.
+    """
+    shards = part(plan, "shards") or []
+    facts = _grid(2)
+    total = f"{count(len(shards))} ({size(sum(shard.get('size') or 0 for shard in shards))} on disk)"
+    rows = f"{count(plan.get('rows'))}, {size(plan.get('bytes'))} of text" if part(plan, "rows") else "not counted yet"
+    for name, words in (
+        ("shards", total),
+        ("rows", rows),
+        ("budget", part(plan, "budget")),
+        ("workers", part(plan, "workers")),
+        ("out", part(plan, "out")),
+    ):
+        if words is not None:
+            facts.add_row(_plain(name, "dim"), _plain(visible(words)))
+    console.print()
+    console.print(_plain("Plan", "bold"), _plain("(dry run: nothing is written)", "dim"))
+    console.print(_inset(facts))
+    if shards:
+        _part(console, "Shards", _shards(shards))
+    steps = part(plan, "steps") or []
+    _part(console, "Steps", Group(*(_plain(f"{place}. {one_line(step, 200)}") for place, step in enumerate(steps, 1))))
+    _notes(plan, console)
+    _part(
+        console,
+        "Time",
+        _plain(f"about {duration(plan['seconds'])}" if part(plan, "seconds") is not None else "not estimated"),
+    )
+    console.print()
+
+
+def show_methods(methods: Sequence[Facts], console: Console) -> None:
+    """Print what there is: one line for each `{name, kind, summary, paper, target}`, by kind."""
+    for kind in dict.fromkeys(str(method.get("kind", "")) for method in methods):
+        table = _grid(3)
+        for method in methods:
+            if str(method.get("kind", "")) == kind:
+                target = {"required": "needs a target", "optional": "may use a target"}.get(
+                    str(method.get("target")), ""
+                )
+                table.add_row(
+                    _plain(visible(method.get("name", "")), "bold"),
+                    _plain(one_line(method.get("summary", ""), 200)),
+                    _plain(target, "dim"),
+                )
+        _part(console, kind.capitalize() or "Methods", table)
+    console.print(_plain("\nassay methods NAME tells the formula, the source and the parameters of one.", "dim"))
+
+
+def show_method(info: Facts, console: Console) -> None:
+    """Print one method: `{name, kind, doc, paper, needs, target, parameters: [{name, default, type, doc}]}`."""
+    console.print()
+    console.print(_plain(visible(info.get("name", "")), "bold"), _plain(visible(info.get("kind", "")), "dim"))
+    console.print(
+        Padding(_plain(visible(info.get("doc") or info.get("summary") or "").strip()), (1, 0, 1, 2), expand=False)
+    )
+    facts = _grid(2)
+    for name in ("target", "needs", "paper"):
+        if part(info, name):
+            words = info[name]
+            facts.add_row(
+                _plain(name, "dim"), _plain(visible(words if isinstance(words, str) else ", ".join(map(str, words))))
+            )
+    console.print(_inset(facts))
+    if part(info, "parameters"):
+        table = _grid(3)
+        for entry in info["parameters"]:
+            table.add_row(
+                _plain(visible(entry.get("name", "")), "bold"),
+                _plain(f"= {one_line(entry.get('default', ''), 40)}"),
+                _plain(visible(entry.get("doc") or entry.get("type") or ""), "dim"),
+            )
+        _part(console, "Parameters", table)
+    console.print()
+
+
+def show_why(info: Facts, console: Console) -> None:
+    """Print why one row is in or out.
+
+    `info`: `{row, id, shard, source, bytes, status, reason, score, cut, rank, chosen, weight, features, text,
+    sentence}`, where `chosen` is how many rows were chosen in all.
+    """
+    status = str(info.get("status") or UNKNOWN)
+    style = next((colour for key, _, _, colour in view.OUTCOMES if key == status), "")
+    console.print()
+    console.print(_plain(f"Row {count(info.get('row'))}"), _plain(status.replace("_", " "), f"bold {style}".strip()))
+    said = part(info, "sentence") or part(info, "reason")
+    if said:
+        console.print(_inset(_plain(visible(said))))
+    facts = _grid(2)
+    for name, words in _why_lines(info):
+        facts.add_row(_plain(name, "dim"), _plain(words))
+    _part(console, "Facts", facts)
+    if part(info, "features"):
+        _part(console, "Features", _plain(_pulls(info["features"])))
+    if part(info, "text"):
+        _part(console, "Text", _plain(one_line(info["text"], 600)))
+    console.print()
+
+
+def _why_lines(info: Facts) -> Iterable[tuple[str, str]]:
+    for name in ("id", "shard", "source"):
+        if part(info, name):
+            yield name, one_line(info[name], 160)
+    if info.get("bytes") is not None:
+        yield "bytes", size(info["bytes"])
+    if info.get("score") is not None:
+        yield (
+            "score",
+            number(info["score"]) + (f"; the cut is at {number(info['cut'])}" if info.get("cut") is not None else ""),
+        )
+    if info.get("rank") is not None and info["rank"] >= 0:
+        yield (
+            "rank",
+            count(info["rank"])
+            + (f"; {count(info['chosen'])} rows were chosen" if info.get("chosen") is not None else ""),
+        )
+    if info.get("weight") is not None:
+        yield "weight", f"{number(info['weight'], 3)} passes per epoch"
+
+
+def _plain(words: Any, style: str = "") -> Text:
+    """Words as they are: no markup, and a long word may break."""
+    return Text(str(words), style=style, overflow="fold")
+
+
+def _grid(columns: int) -> Table:
+    table = Table.grid(padding=(0, 2))
+    for _ in range(columns):
+        table.add_column(overflow="fold")
+    return table
+
+
+def _part(console: Console, name: str, body: RenderableType) -> None:
+    """A named part: the name above, the body set in."""
+    console.print()
+    console.print(_plain(name, "bold"))
+    console.print(_inset(body))
+
+
+def _notes(facts: Facts, console: Console) -> None:
+    if part(facts, "notes"):
+        _part(console, "Notes", Group(*(_plain(visible(note)) for note in facts["notes"])))
+
+
+def _inset(body: RenderableType) -> Padding:
+    return Padding(body, (0, 0, 0, 2), expand=False)
+
+
+def _chosen(facts: Facts) -> Table:
+    table = _grid(3)
+    for figure in view.key_figures(facts):
+        table.add_row(
+            _plain(f"  {figure['unit']}", "dim"), _plain(figure["value"], "bold"), _plain(figure["of"], "dim")
+        )
+    if view.budget(facts):
+        table.add_row(
+            _plain("  budget", "dim"),
+            _plain(one_line(facts["budget"].get("asked", ""), 40)),
+            _plain(view.budget(facts).partition(": ")[2], "dim"),
+        )
+    return table
+
+
+def _rows(facts: Facts, console: Console) -> Group:
+    sentence, adds_up = view.accounting(facts)
+    strip = Text()
+    width = max(20, min(console.width - 4, 72))
+    for entry in view.outcomes(facts):
+        if entry["rows"]:
+            strip.append(_block(console, entry["key"]) * max(1, round(width * entry["part"])), style=entry["colour"])
+    table = _grid(4)
+    table.columns[1].justify = "right"
+    for stage in view.funnel(facts):
+        left = f"−{stage['left']}" if stage["left"] else ""
+        table.add_row(
+            _plain(stage["stage"]),
+            _plain(stage["rows"], "bold"),
+            _plain(stage["bytes"], "dim"),
+            _plain(" ".join(filter(None, (left, stage["reason"]))), "dim"),
+        )
+    return Group(strip, _plain(f"{sentence}.", "" if adds_up else "bold red"), table)
+
+
+def _block(console: Console, key: str) -> str:
+    """What a bar is made of: blocks of four densities, or letters where the terminal has none."""
+    blocks = {"chosen": "█", "not_chosen": "░", "filtered": "▒", "quarantined": "▓"}
+    return (
+        blocks[key]
+        if _can_draw(console)
+        else {"chosen": "#", "not_chosen": "-", "filtered": "/", "quarantined": "x"}[key]
+    )
+
+
+def _can_draw(console: Console) -> bool:
+    return console.encoding.lower().replace("-", "").startswith("utf")
+
+
+def _quarantine(facts: Facts) -> Table:
+    table = _grid(3)
+    for entry in view.quarantine(facts):
+        table.add_row(
+            _plain(entry["rows"], "bold"),
+            _plain(entry["reason"]),
+            _plain(entry["example"] and f"e.g. {entry['example']}", "dim"),
+        )
+    return table
+
+
+def _sources(facts: Facts, console: Console) -> Table:
+    entries = view.sources(facts, _TOP_SOURCES)
+    most = max((max(entry["before"], entry["after"]) for entry in entries), default=1) or 1
+    table = Table.grid(padding=(0, 2))
+    for heading, justify in (
+        ("share of bytes", "left"),
+        ("pool", "right"),
+        ("choice", "right"),
+        ("", "left"),
+        ("change", "left"),
+    ):
+        table.add_column(heading, justify=justify, overflow="fold")
+    table.add_row(*(_plain(words, "dim") for words in ("share of bytes", "pool", "choice", "", "change")))
+    for entry in entries:
+        bars = Text()
+        bars.append(_block(console, "chosen") * round(_BAR * entry["after"] / most), style="yellow")
+        table.add_row(
+            _plain(one_line(entry["name"], 28)),
+            _plain(entry["before_text"]),
+            _plain(entry["after_text"], "bold"),
+            bars,
+            _plain(entry["change"], "dim"),
+        )
+    return table
+
+
+def _score(facts: Facts) -> RenderableType:
+    score = part(facts, "score")
+    if score is None:
+        return _plain(view.MISSING["score"], "dim")
+    cut = f"the cut is at {number(score['cut'])}" if score.get("cut") is not None else view.MISSING["cut"]
+    lines = [_plain(f"{one_line(score.get('name') or 'score', 60)}: {cut}")]
+    pulls = view.features(facts)
+    for side, style in (("up", "yellow"), ("down", "blue")):
+        if pulls and pulls[side]:
+            names = "  ".join(feature(entry["feature"]) for entry in pulls[side][:_TOP_FEATURES])
+            lines.append(Text.assemble((f"{side:<5}", style), names, overflow="fold"))
+    return Group(*lines)
+
+
+def _pulls(entries: Sequence[Facts]) -> str:
+    return "  ".join(f"{feature(entry.get('feature', ''))} {number(entry.get('weight'), 3)}" for entry in entries)
+
+
+def _files(folder: str) -> Table:
+    root = folder.rstrip("/")
+    table = _grid(2)
+    for name, words in (
+        ("selected/", "the chosen rows, as they came"),
+        ("manifest.parquet/", "one line for every input row"),
+        ("report.html", "this report with plots"),
+    ):
+        table.add_row(_plain(f"{visible(root)}/{name}"), _plain(words, "dim"))
+    return table
+
+
+def _shards(shards: Sequence[Mapping[str, Any]], most: int = 10) -> Table:
+    table = _grid(3)
+    for shard in shards[:most]:
+        table.add_row(
+            _plain(one_line(shard.get("path", ""), 120)),
+            _plain(visible(shard.get("format", "")), "dim"),
+            _plain(size(shard.get("size")), "dim"),
+        )
+    if len(shards) > most:
+        rest = sum(shard.get("size") or 0 for shard in shards[most:])
+        whole = sum(shard.get("size") or 0 for shard in shards)
+        table.add_row(
+            _plain(f"and {count(len(shards) - most)} more", "dim"),
+            _plain(""),
+            _plain(f"{size(rest)} ({share(rest, whole)})", "dim"),
+        )
+    return table

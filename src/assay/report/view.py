@@ -1,0 +1,334 @@
+"""What the terminal and the page show, in one order and in one wording: facts in, lines of text out.
+
+A part that a run could not have (no verdict yet, no sources, no scores) gives `None` here and a sentence in `MISSING`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from assay.report.wording import UNKNOWN, count, interval, number, one_line, probability, share, size, times, visible
+
+Facts = Mapping[str, Any]
+
+MISSING = {
+    "verdict": "Not tested yet. To compare it with random selection at equal bytes: assay verify RUN --eval HELDOUT",
+    "sources": "No domain shares: the pool has no source field (name one with --source-field).",
+    "score": "No score distribution: this method does not score rows.",
+    "cut": "There is no single cut: rows were not taken by score alone.",
+    "lengths": "No lengths were kept.",
+    "features": "This method does not name features that pull a score up or down.",
+    "borderline": "No borderline examples were kept: without a ranking by score there is no border.",
+    "tokens": "Tokens are unknown; give --tokenizer FILE to count them.",
+    "quarantine": "Every row could be read.",
+    "stages": "No timings were kept.",
+    "recipe": "No recipe was kept.",
+}
+
+# (key in facts["counts"], words, CSS variable and terminal colour of the same meaning)
+OUTCOMES = (
+    ("chosen", "chosen", "chosen", "yellow"),
+    ("not_chosen", "not chosen", "pool", "bright_black"),
+    ("filtered", "filtered out", "filtered", "magenta"),
+    ("quarantined", "quarantined", "bad", "red"),
+)
+ANSWERS = {"better": "Better than random", "worse": "Worse than random", "undecided": "Undecided"}
+SHOWN_SOURCES = 20
+
+
+def part(facts: Facts | None, name: str) -> Any:
+    """A part of the facts, or None where it is missing or empty."""
+    value = (facts or {}).get(name)
+    return value if value not in (None, {}, [], "") else None
+
+
+def title(facts: Facts) -> str:
+    """The run's title."""
+    return one_line(part(facts, "title") or "A selection of training data", 200)
+
+
+def outcomes(facts: Facts) -> list[dict[str, Any]]:
+    """What became of the input rows: one entry for each outcome, in the order of `OUTCOMES`."""
+    counts = part(facts, "counts") or {}
+    total = counts.get("input", 0)
+    return [
+        {
+            "key": key,
+            "name": name,
+            "tone": tone,
+            "colour": colour,
+            "rows": counts.get(key) or 0,
+            "share": share(counts.get(key) or 0, total),
+            "part": (counts.get(key) or 0) / total if total else 0.0,
+        }
+        for key, name, tone, colour in OUTCOMES
+    ]
+
+
+def accounting(facts: Facts) -> tuple[str, bool]:
+    """The sentence that adds the outcomes up to the input, and whether it is true."""
+    entries = outcomes(facts)
+    total = (part(facts, "counts") or {}).get("input", 0)
+    terms = " + ".join(f"{count(entry['rows'])} {entry['name']}" for entry in entries if entry["rows"]) or "0"
+    if sum(entry["rows"] for entry in entries) == total:
+        return f"{count(total)} rows read = {terms}", True
+    return f"The counts do not add up: {count(total)} rows read, but {terms}", False
+
+
+def key_figures(facts: Facts) -> list[dict[str, str]]:
+    """Rows, bytes and tokens chosen, each beside the input."""
+    rows, sizes = part(facts, "counts") or {}, part(facts, "bytes") or {}
+    return [
+        _figure("rows", rows.get("chosen"), rows.get("input"), count),
+        _figure("bytes", sizes.get("chosen"), sizes.get("input"), size),
+        _figure("tokens", *_pair(part(facts, "tokens")), count),
+    ]
+
+
+def _pair(values: Facts | None) -> tuple[Any, Any]:
+    return (values or {}).get("chosen"), (values or {}).get("input")
+
+
+def _figure(unit: str, chosen: Any, whole: Any, wording: Any) -> dict[str, str]:
+    known = chosen is not None
+    of = f"of {wording(whole)} ({share(chosen, whole)})" if known and whole is not None else ""
+    return {
+        "unit": unit,
+        "value": wording(chosen),
+        "of": of or (MISSING["tokens"] if unit == "tokens" and not known else ""),
+    }
+
+
+def budget(facts: Facts) -> str:
+    """What was asked and what was spent, as a sentence; empty where no budget was set."""
+    asked = part(facts, "budget")
+    if asked is None:
+        return ""
+    wording = size if asked.get("unit") == "bytes" else count
+    unit = {"examples": " rows", "tokens": " tokens"}.get(asked.get("unit", ""), "")
+    spent = f"{wording(asked.get('spent'))} of {wording(asked.get('limit'))}{unit} spent"
+    return f"Budget {one_line(asked.get('asked', UNKNOWN), 60)}: {spent}."
+
+
+def funnel(facts: Facts) -> list[dict[str, Any]]:
+    """Rows still alive after each stage, and how many left there for which reason."""
+    stages = part(facts, "funnel") or []
+    first = max((stage.get("rows") or 0 for stage in stages), default=0)
+    entries, before = [], None
+    for stage in stages:
+        rows = stage.get("rows") or 0
+        left = None if before is None else before - rows
+        entries.append(
+            {
+                "stage": one_line(stage.get("stage", ""), 60),
+                "rows": count(rows),
+                "bytes": size(stage.get("bytes")),
+                "left": count(left) if left else "",
+                "reason": one_line(stage.get("reason") or "", 120),
+                "part": rows / first if first else 0.0,
+            }
+        )
+        before = rows
+    return entries
+
+
+def sources(facts: Facts, most: int = SHOWN_SOURCES) -> list[dict[str, Any]]:
+    """Share of bytes by domain in the pool and in the choice, largest first; the rest is one entry."""
+    given = sorted(
+        part(facts, "sources") or [], key=lambda entry: (-max(_shares(entry, facts)), str(entry.get("source")))
+    )
+    shown = list(given) if len(given) <= most + 1 else [*given[:most], _together(given[most:])]
+    return [_source(entry, facts) for entry in shown]
+
+
+def _together(entries: Sequence[Facts]) -> dict[str, Any]:
+    keys = ("rows", "bytes", "chosen_rows", "chosen_bytes")
+    return {
+        "source": f"{count(len(entries))} other sources",
+        "other": True,
+        **{key: sum(entry.get(key) or 0 for entry in entries) for key in keys},
+    }
+
+
+def _shares(entry: Facts, facts: Facts) -> tuple[float, float]:
+    everything = part(facts, "sources") or []
+    pool = sum(other.get("bytes") or 0 for other in everything)
+    chosen = sum(other.get("chosen_bytes") or 0 for other in everything)
+    return (entry.get("bytes") or 0) / max(pool, 1), (entry.get("chosen_bytes") or 0) / max(chosen, 1)
+
+
+def _source(entry: Facts, facts: Facts) -> dict[str, Any]:
+    before, after = _shares(entry, facts)
+    name = entry.get("source")
+    return {
+        "name": one_line(name if name not in (None, "") else "(no source)", 80),
+        "other": bool(entry.get("other")),
+        "before": before,
+        "after": after,
+        "before_text": share(before, 1),
+        "after_text": share(after, 1),
+        "rows": count(entry.get("rows")),
+        "chosen_rows": count(entry.get("chosen_rows")),
+        "bytes": size(entry.get("bytes")),
+        "chosen_bytes": size(entry.get("chosen_bytes")),
+        "kept": share(entry.get("chosen_bytes") or 0, entry.get("bytes") or 0),
+        "change": times(after / before) if before and after else ("none chosen" if before else ""),
+    }
+
+
+def quarantine(facts: Facts) -> list[dict[str, str]]:
+    """Why rows could not be read, with one place to look at for each reason."""
+    return [
+        {
+            "reason": one_line(entry.get("reason", ""), 160),
+            "rows": count(entry.get("rows")),
+            "example": _place(entry.get("example")),
+        }
+        for entry in part(facts, "quarantine") or []
+    ]
+
+
+def _place(example: Facts | None) -> str:
+    if not example:
+        return ""
+    return (
+        f"{one_line(example.get('file', ''), 160)}, line {count(example['line'])}"
+        if example.get("line") is not None
+        else one_line(example.get("file", ""), 160)
+    )
+
+
+def answer(verdict: Facts | None) -> str:
+    """`better`, `worse`, `undecided`, or `none` where nothing was verified."""
+    given = (verdict or {}).get("answer")
+    return given if given in ANSWERS else "none"
+
+
+def sentence(verdict: Facts | None) -> str:
+    """The verdict in one sentence."""
+    return one_line(part(verdict, "sentence") or MISSING["verdict"], 600)
+
+
+def measures(verdict: Facts) -> list[dict[str, str]]:
+    """The three figures of a verdict: difference, probability, data multiplier."""
+    difference, multiplier = part(verdict, "difference") or {}, part(verdict, "multiplier") or {}
+    confidence = f"{100 * (1 - verdict.get('level', 0.05)):g} %"
+    return [
+        {"name": "data multiplier", "value": _multiplier(multiplier), "detail": _multiplier_detail(multiplier)},
+        {
+            "name": "bits per byte saved",
+            "value": number(difference.get("estimate"), 3),
+            "detail": f"{confidence} prediction interval {interval(difference.get('low'), difference.get('high'))}",
+        },
+        {
+            "name": "probability of being better",
+            "value": probability(verdict.get("p_better")),
+            "detail": f"than one random draw; decided at level {verdict.get('level', 0.05):g}",
+        },
+    ]
+
+
+def _multiplier(multiplier: Facts) -> str:
+    if multiplier.get("estimate") is not None:
+        return times(multiplier["estimate"])
+    return f"above {times(multiplier['low'])}" if multiplier.get("low") is not None else UNKNOWN
+
+
+def _multiplier_detail(multiplier: Facts) -> str:
+    if multiplier.get("estimate") is None:
+        if multiplier.get("low") is None:
+            return "random's curve does not reach this choice"
+        return "a bound, not an estimate: beyond random's largest budget"
+    return (
+        f"random data needed for the same loss; interval {interval(multiplier.get('low'), multiplier.get('high'), 2)}"
+    )
+
+
+def caveats(verdict: Facts) -> list[str]:
+    """What a reader must know before believing a verdict, one sentence each."""
+    judge, found = part(verdict, "judge") or {}, []
+    name = one_line(judge.get("name") or "the judge", 80)
+    if verdict.get("shares_features"):
+        features = f" ({one_line(judge['features'], 80)})" if judge.get("features") else ""
+        found.append(
+            f"Selector and judge share features{features}: "
+            "part of the gain may be of that kind; verify with another judge too."
+        )
+    elif "shares_features" in verdict:
+        found.append("Selector and judge share no features.")
+    found.append(f"Judge: {name}, trained anew on every arm, with equal bytes for every arm but the whole pool.")
+    held = part(verdict, "eval")
+    if held:
+        found.append(
+            f"Held-out text: {count(held.get('documents'))} documents, {size(held.get('bytes'))}, "
+            f"{one_line(held.get('path', ''), 200)}."
+        )
+    general = part(verdict, "general")
+    if isinstance(general, Mapping) and general.get("sentence"):
+        found.append(one_line(general["sentence"], 300))
+    overlap = part(verdict, "overlap") or {}
+    if overlap.get("documents"):
+        fate = "they were removed from every arm" if overlap.get("removed") else "they stayed in the arms"
+        found.append(f"{count(overlap['documents'])} documents of the pool overlap the held-out text; {fate}.")
+    elif overlap:
+        found.append("No document of the pool overlaps the held-out text.")
+    return found
+
+
+def arms(verdict: Facts) -> list[dict[str, str]]:
+    """The arms of a verdict as a table."""
+    return [
+        {
+            "name": one_line(arm.get("name", ""), 60),
+            "seed": str(arm.get("seed", "")),
+            "rows": count(arm.get("rows")),
+            "bytes": size(arm.get("bytes")),
+            "metric": number(arm.get("metric")),
+            "general": number(arm["general"]) if arm.get("general") is not None else "",
+        }
+        for arm in part(verdict, "arms") or []
+    ]
+
+
+def features(facts: Facts) -> dict[str, list[dict[str, Any]]] | None:
+    """The n-grams with the largest pull in both directions, with weights relative to the strongest of all."""
+    given = part(facts, "features")
+    if given is None or not (given.get("up") or given.get("down")):
+        return None
+    largest = (
+        max((abs(entry.get("weight") or 0) for side in ("up", "down") for entry in given.get(side) or []), default=0)
+        or 1
+    )
+    return {
+        side: [
+            {
+                "feature": entry.get("feature", ""),
+                "weight": number(entry.get("weight"), 3),
+                "part": abs(entry.get("weight") or 0) / largest,
+            }
+            for entry in given.get(side) or []
+        ]
+        for side in ("up", "down")
+    }
+
+
+def borderline(facts: Facts) -> dict[str, list[dict[str, str]]] | None:
+    """The examples nearest to the cut on both sides, ready to print."""
+    given = part(facts, "borderline")
+    if given is None or not (given.get("in") or given.get("out")):
+        return None
+    return {side: [_example(entry) for entry in given.get(side) or []] for side in ("in", "out")}
+
+
+def _example(entry: Facts) -> dict[str, str]:
+    rank = entry.get("rank")
+    return {
+        "row": count(entry.get("row")),
+        "id": one_line(entry.get("id") or "", 80),
+        "shard": one_line(entry.get("shard") or "", 80),
+        "source": one_line(entry.get("source") or "", 40),
+        "score": number(entry.get("score")),
+        "rank": "" if rank is None or rank < 0 else count(rank),
+        "text": visible(entry.get("text") or ""),
+    }

@@ -1,0 +1,1 @@
+"""How work is spread: over local processes here, over Ray later; the same two verbs, map and shuffle."""

@@ -1,0 +1,130 @@
+"""Local processes: map a function over items, results in order, whatever the number of workers.
+
+One forkserver imports the heavy modules once and forks the workers from there, so a worker starts in milliseconds and
+no lock of a threaded library is ever copied in mid-hold. With one worker, or one item, everything runs in place.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import multiprocessing.connection
+import os
+import sys
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from typing import Any, final
+
+from assay.errors import RunError
+
+_PRELOAD = ["assay.run.visit"]
+
+
+def available_workers() -> int:
+    """Processors this process may use, which a container or a scheduler may have narrowed."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@final
+class Local:
+    """Workers on this machine; a context manager that starts none until there is more than one item to do.
+
+    >>> with Local(workers=1) as local:
+    ...     list(local.map(abs, [-2, 1]))
+    [2, 1]
+    """
+
+    def __init__(self, workers: int | None = None):
+        self.workers = workers or available_workers()
+        self._executor: ProcessPoolExecutor | None = None
+
+    def __enter__(self) -> Local:
+        return self
+
+    def __exit__(self, *unused: object) -> None:
+        if self._executor is not None:
+            self._executor.shutdown(wait=True, cancel_futures=True)
+            self._executor = None
+
+    def warm(self) -> None:
+        """Start the forkserver early, so that its imports overlap with the caller's own work."""
+        if self.workers > 1:
+            self._start()
+
+    def map(self, function: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Any]:
+        """Yield `function(item)` in the order of the items, at most two items per worker ahead of the reader."""
+        listed = list(items)
+        if self.workers == 1 or len(listed) <= 1:
+            yield from map(function, listed)
+            return
+        try:
+            yield from self._spread(function, listed)
+        except BrokenProcessPool:
+            self._executor = None
+            raise RunError(
+                "a worker process was killed, most likely for lack of memory; run the same command again with fewer "
+                "--workers: finished shards are kept"
+            ) from None
+
+    def _spread(self, function: Callable[[Any], Any], items: list[Any]) -> Iterator[Any]:
+        executor, waiting = self._start(), deque[Future]()
+        for item in items:
+            with _hidden_main():
+                waiting.append(executor.submit(function, item))
+            if len(waiting) >= 3 * self.workers:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+    def _start(self) -> ProcessPoolExecutor:
+        if self._executor is None:
+            context = multiprocessing.get_context("forkserver")
+            context.set_forkserver_preload(_PRELOAD)
+            with _one_thread_each():
+                self._executor = ProcessPoolExecutor(self.workers, mp_context=context, initializer=_follow_parent)
+                with _hidden_main():
+                    self._executor.submit(int)
+        return self._executor
+
+
+def _follow_parent() -> None:
+    """End this worker when its run is killed: an orphan must not go on writing into a store that a rerun uses."""
+    threading.Thread(target=_wait_for_parent, daemon=True).start()
+
+
+def _wait_for_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        multiprocessing.connection.wait([parent.sentinel])
+        os._exit(1)
+
+
+@contextlib.contextmanager
+def _one_thread_each() -> Iterator[None]:
+    """Workers are the parallelism: libraries inside them get one thread, those of the caller keep theirs."""
+    names = ("POLARS_MAX_THREADS", "OMP_NUM_THREADS", "NUMBA_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+    kept = {name: os.environ.get(name) for name in names}
+    os.environ.update(dict.fromkeys(names, "1"))
+    try:
+        yield
+    finally:
+        for name, value in kept.items():
+            os.environ.pop(name) if value is None else os.environ.update({name: value})
+
+
+@contextlib.contextmanager
+def _hidden_main() -> Iterator[None]:
+    """Hide the caller's script while workers start: they need our modules, and must not run the script again."""
+    main = sys.modules["__main__"]
+    kept = {name: getattr(main, name) for name in ("__file__", "__spec__") if hasattr(main, name)}
+    if "__file__" in kept:
+        del main.__file__
+    main.__spec__ = None
+    try:
+        yield
+    finally:
+        for name, value in kept.items():
+            setattr(main, name, value)

@@ -1,0 +1,253 @@
+"""A pool as the engine holds it: shards on disk, one row table in memory, and passes over the text.
+
+The first pass, whatever it is for, also counts: it gives every piece its first row and every row its size and hash.
+Results are per piece in the store; a pass visits only the pieces that lack one.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, final
+
+import numpy as np
+
+from assay.contracts import Merge, Part, Rows
+from assay.errors import InputError
+from assay.io import store as stored
+from assay.io.fields import Fields
+from assay.io.sources import Piece, Shard, plan
+from assay.io.store import Store
+from assay.run.local import Local
+from assay.run.table import Table, build
+from assay.run.visit import Gather, Index, Job, Reduce, Visit, peak_memory, visit
+from assay.types import Batch, Texts, join_texts
+
+Watch = Callable[[str, int, int], None]
+
+
+def quiet(stage: str, done: int, total: int) -> None:
+    """A watch that shows nothing."""
+
+
+@final
+@dataclass
+class Stage:
+    """What one pass cost."""
+
+    name: str
+    seconds: float = 0.0
+    bytes: int = 0
+    peak: int = 0
+
+
+@final
+@dataclass
+class Pool(Rows):
+    """Ordered rows in shards; row numbers never change. Made by `assay.read`; passes fill in what is known."""
+
+    shards: tuple[Shard, ...]
+    fields: Fields
+    store: Store
+    local: Local
+    limit: int | None = None
+    watch: Watch = quiet
+    stats: dict[int, str] = field(default_factory=dict)
+    stages: list[Stage] = field(default_factory=list)
+    table: Table | None = None
+    alive: np.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        self.pieces: tuple[Piece, ...] = plan(self.shards)
+        self._planned = Counter(piece.shard.index for piece in self.pieces)
+        self.columns = tuple(name for name in ("id", "source") if getattr(self.fields, name)) + self.fields.extra
+        self.index = Index(self.columns)
+        if not self.stats:
+            self.stats = self._current_stats()
+
+    def __len__(self) -> int:
+        self.count()
+        return int(self.living.sum())
+
+    @property
+    def living(self) -> np.ndarray:
+        """(n,) which rows are readable and no step has dropped."""
+        assert self.table is not None
+        return self.table.readable if self.alive is None else self.alive
+
+    def count(self) -> Table:
+        """The row table; reads the text only where no earlier run counted it."""
+        if self.table is None:
+            self.visit("count", ())
+        assert self.table is not None
+        return self.table
+
+    def reduce(self, part: Part, merge: Merge) -> Any:
+        """See `Rows.reduce`; each piece's part is kept in the store under what made it."""
+        job = Reduce(part, merge, stored.digest(part, merge.__module__, merge.__qualname__, self.alive_key()))
+        self.visit(f"fit {type(part).__name__.lower()}", (job,))
+        merged = None
+        for piece in self.pieces:
+            tree = stored.load(self.task(piece, (job,)).path(job))
+            if isinstance(tree, np.ndarray) or len(tree):
+                merged = tree if merged is None else merge(merged, tree)
+        if merged is None:
+            raise InputError("no row of the pool is alive and readable, so there is nothing to learn from")
+        return merged
+
+    def sample(self, k: int) -> Batch:
+        """See `Rows.sample`."""
+        hashes, living = self.count().hashes, np.flatnonzero(self.living)
+        order = np.lexsort((living, hashes[living]))[:k] if len(living) > k else np.arange(len(living))
+        return self.take(np.sort(living[order]))
+
+    def take(self, rows: np.ndarray) -> Batch:
+        """The batch of some rows, in row order; reads the pieces that hold them."""
+        batches = [_globally(batch, first) for first, batch in self.gather(rows, _keep)]
+        return concatenate(batches)
+
+    def gather(self, rows: np.ndarray, use: Callable[[Batch], Any]) -> Iterator[tuple[int, Any]]:
+        """Yield (first row of the piece, `use(batch)`) for every block with some of the rows, in row order."""
+        mask = np.zeros(len(self.count().readable), bool)
+        mask[rows] = True
+        table, tasks, firsts = self.count(), [], []
+        for number, (first, stop) in enumerate(table.ranges):
+            if mask[first:stop].any():
+                alive = table.padded(mask[first:stop], number)
+                tasks.append(self.task(self.pieces[number], (Gather(use),), alive))
+                firsts.append(first)
+        for first, done in zip(firsts, self.local.map(visit, tasks), strict=True):
+            yield from ((first, part) for part in done.gathered)
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes when the content does: a digest of all shards' content."""
+        self.count()
+        contents = [self.store.content(self.stats[shard.index]) or self.stats[shard.index] for shard in self.shards]
+        return stored.digest(contents, self.limit)
+
+    def refuse_changes(self) -> None:
+        """Raise InputError where a file is not what it was when it was read, so that two states are never mixed."""
+        now = self._current_stats()
+        for shard in self.shards:
+            if now[shard.index] != self.stats[shard.index]:
+                raise InputError(f"{shard.path} has changed since it was read; select again from the pool as it is now")
+
+    def _current_stats(self) -> dict[int, str]:
+        return {shard.index: stored.stat_key(shard, (self.fields, self.columns)) for shard in self.shards}
+
+    def batches(self) -> Iterator[Batch]:
+        """Every living row with its text and columns, block by block, in row order."""
+        for first, batch in self.gather(np.flatnonzero(self.count().readable), _keep):
+            yield _globally(batch, first)
+
+    def column(self, file: str) -> np.ndarray:
+        """A stored result of one number per row, (n,), after its pass; `file` is the job's."""
+        parts = [np.zeros(0)]
+        for piece, (first, stop) in zip(self.pieces, self.count().ranges, strict=True):
+            parts.append(np.asarray(stored.load(self.task(piece, ()).at(file)))[: stop - first])
+        return np.concatenate(parts)
+
+    def ids(self) -> Iterator[Texts]:
+        """The ids of the rows, piece by piece, as the rows carry them ('' where one has none)."""
+        for piece, (first, stop) in zip(self.pieces, self.count().ranges, strict=True):
+            table, _ = stored.load_table(self.task(piece, ()).path(self.index))
+            names = stored.texts(table["id"]) if "id" in table.column_names else Texts.of([""] * len(table))
+            yield names.head(stop - first)
+
+    def visit(self, stage: str, jobs: Sequence[Job]) -> None:
+        """One pass: every piece that lacks a result of these jobs is read once, for all of them."""
+        if self.table is None and self.limit is not None:
+            self._count_to_limit()
+        counting = (self.index,) if self.table is None else ()
+        tasks = [self.task(piece, (*counting, *jobs), self._alive_in(piece)) for piece in self.pieces]
+        lacking = [_only_missing(task) for task in tasks]
+        self._run(stage, [task for task in lacking if task.jobs])
+        if self.table is None:
+            self._settle()
+
+    def _settle(self) -> None:
+        """Build the row table, and file each whole shard under its content."""
+        loaded = [stored.load_table(self.task(piece, ()).path(self.index)) for piece in self.pieces]
+        for shard in self.shards:
+            contents = [facts["content"] for piece, (_, facts) in zip(self.pieces, loaded, strict=True) if piece.shard == shard]
+            if len(contents) == self._planned[shard.index]:
+                self.store.finish(self.stats[shard.index], stored.digest(contents, self.fields, self.columns))
+        self.table = build(self.pieces, loaded, self.fields.extra, self.limit)
+        if self.limit is not None:
+            self.alive = self.table.readable
+
+    def _count_to_limit(self) -> None:
+        """Count pieces until they hold `limit` rows, and forget the rest."""
+        rows = 0
+        for number, piece in enumerate(self.pieces):
+            self._run("count", [task for task in [_only_missing(self.task(piece, (self.index,)))] if task.jobs])
+            rows += stored.load_table(self.task(piece, ()).path(self.index))[1]["rows"]
+            if rows >= (self.limit or 0):
+                self.pieces = self.pieces[: number + 1]
+                break
+        self._settle()
+
+    def task(self, piece: Piece, jobs: tuple[Job, ...], alive: np.ndarray | None = None) -> Visit:
+        """The work of one piece."""
+        folder = self.store.folder(self.stats[piece.shard.index])
+        return Visit(piece, self.fields, self.columns, folder, jobs, alive)
+
+    def _run(self, name: str, tasks: list[Visit]) -> None:
+        if not tasks:
+            return
+        stage, start, done = Stage(name), time.perf_counter(), 0
+        total = sum(_size(task.piece) for task in tasks)
+        peaks: dict[int, int] = {}
+        for visited in self.local.map(visit, tasks):
+            done += _size(visited.piece)
+            peaks[visited.worker] = visited.peak
+            self.watch(name, done, total)
+        peak, own = peak_memory()
+        peaks[own] = peak
+        stage.seconds, stage.bytes, stage.peak = time.perf_counter() - start, total, sum(peaks.values())
+        self.stages.append(stage)
+
+    def log(self, name: str, seconds: float, size: int) -> None:
+        """Note what a stage cost that was not a pass."""
+        self.stages.append(Stage(name, seconds, size, peak_memory()[0]))
+
+    def _alive_in(self, piece: Piece) -> np.ndarray | None:
+        if self.alive is None or self.table is None:
+            return None
+        first, stop = self.table.ranges[self.pieces.index(piece)]
+        return self.table.padded(self.alive[first:stop], self.pieces.index(piece))
+
+    def alive_key(self) -> str:
+        """What tells one set of living rows from another in the store."""
+        return "all" if self.alive is None else stored.digest(np.packbits(self.alive).tobytes())
+
+
+def _only_missing(task: Visit) -> Visit:
+    return replace(task, jobs=tuple(job for job in task.jobs if not task.path(job).exists()))
+
+
+def _size(piece: Piece) -> int:
+    by_bytes = piece.shard.format == "jsonl" and not piece.shard.compression
+    return piece.stop - piece.start if by_bytes else piece.shard.size if piece.number == 0 else 0
+
+
+def _keep(batch: Batch) -> Batch:
+    return batch
+
+
+def _globally(batch: Batch, first: int) -> Batch:
+    return Batch(batch.rows + first, batch.hashes, batch.columns)
+
+
+def concatenate(batches: Sequence[Batch]) -> Batch:
+    """Batches of the same columns, joined in order."""
+    columns: dict[str, Any] = {}
+    for name in batches[0].columns if batches else ():
+        parts = [batch.columns[name] for batch in batches]
+        columns[name] = join_texts(parts) if isinstance(parts[0], Texts) else np.concatenate(parts)
+    rows = [batch.rows for batch in batches] or [np.zeros(0, np.int64)]
+    hashes = [batch.hashes for batch in batches] or [np.zeros(0, np.uint64)]
+    return Batch(np.concatenate(rows), np.concatenate(hashes), columns or {"text": Texts.of([])})

@@ -1,0 +1,1 @@
+"""Samplers: choose while a model trains; one file per method."""

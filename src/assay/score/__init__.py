@@ -1,0 +1,1 @@
+"""Scorers: one number for each row, bigger is better; one file per method."""

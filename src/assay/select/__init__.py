@@ -1,0 +1,1 @@
+"""Selectors: rows out of numbers under a limit; one file per method."""

@@ -1,0 +1,1 @@
+"""Arms, trials, intervals and the verdict."""
