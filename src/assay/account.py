@@ -22,9 +22,8 @@ from assay.outputs import Ledger
 from assay.recipe import Recipe, to_tree
 from assay.run.local import Local
 from assay.run.passes import Pool, Watch, quiet
-from assay.run.visit import Score
 from assay.runs import Run
-from assay.types import Fitted, Texts
+from assay.types import Fitted
 
 if TYPE_CHECKING:
     from assay.engine import State
@@ -49,7 +48,7 @@ def write(recipe: Recipe, out: Path, state: State, decision: Decision, ledger: L
         "seconds": round(time.time() - started, 3),
         "stages": [_stage(stage) for stage in pool.stages],
         "quarantine": _quarantine(pool),
-        "notes": [*state.notes, *decision.notes],
+        "notes": [*pool.notes, *state.notes, *decision.notes],
         "signals": state.files,
         "scores": state.scores,
         "fits": {name: dict(fitted.notes) for name, fitted in state.fits.items()},
@@ -90,7 +89,7 @@ def _stage(stage: Any) -> dict[str, Any]:
 def _quarantine(pool: Pool) -> list[dict[str, Any]]:
     """Reasons with their number of rows and one example each."""
     found: dict[str, dict[str, Any]] = {}
-    for entry in pool.count().bad:
+    for entry in pool.unreadable():
         example = {"file": entry["file"], "line": entry["line"], "reason": entry["reason"]}
         told = found.setdefault(entry["reason"], {"reason": entry["reason"], "rows": 0, "example": example})
         told["rows"] += 1

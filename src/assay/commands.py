@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from rich.console import Console
 
 from assay import catalog, flags, recipe
-from assay.errors import RecipeError
+from assay.errors import AssayError, RecipeError
 from assay.io import files
 from assay.recipe import Recipe
 from assay.report import terminal
@@ -97,8 +99,16 @@ def report(path: Path, quiet: bool) -> None:
 
 
 def why(path: Path, row: str) -> None:
-    """`assay why`: one row's story."""
-    terminal.show_why(Run(path).why(row), Console())
+    """`assay why`: one row's story, with its text and the n-grams that pull its score while the pool is as it was."""
+    from assay.account import reopened
+
+    run = Run(path)
+    told = run.why(row)
+    with contextlib.suppress(AssayError), reopened(run) as view:
+        pulls = view.pulls(np.array([told["row"]]), 8) if told["status"] != "quarantined" else None
+        told["features"] = [{"feature": name, "weight": weight} for name, weight in pulls or ()]
+        told["text"] = "".join(view.texts(np.array([told["row"]]))[1])
+    terminal.show_why(told, Console())
 
 
 def methods(name: str | None) -> None:

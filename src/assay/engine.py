@@ -23,9 +23,9 @@ from assay.io.fields import Fields, detect
 from assay.io.scores import join_scores
 from assay.io.sources import find
 from assay.recipe import Read, Recipe, Step
+from assay.run.jobs import Annotate, Score
 from assay.run.local import Local
 from assay.run.passes import Pool, Watch, quiet
-from assay.run.visit import Annotate, Score
 from assay.runs import Run
 from assay.types import Budget, Fitted, Signals
 
@@ -65,9 +65,12 @@ def run(recipe: Recipe, place: Place, earlier: Run | None = None) -> Run:
         state = open_state(recipe, place, local) if earlier is None else resume_state(recipe, place, local, earlier)
         for number, step in enumerate(recipe.steps[:-1]):
             apply(step, state, recipe, np.random.default_rng([recipe.seed, number]))
-        decision = choose(state, recipe)
-        ledger = outputs.Ledger.of(state, decision)
-        outputs.write(recipe, place.out, state.pool, ledger)
+        state.pool.count()
+        with state.pool.stage("decide"):
+            decision = choose(state, recipe)
+            ledger = outputs.Ledger.of(state, decision)
+        with state.pool.stage("write"):
+            outputs.write(recipe, place.out, state.pool, ledger)
         return account.write(recipe, place.out, state, decision, ledger, started)
 
 
@@ -132,6 +135,8 @@ def score(step: Step, state: State, recipe: Recipe, rng: np.random.Generator) ->
         state.fits[name] = scorer.fit(pool, target, rng)
         source, learnt = catalog.source_digest("score", step.name), store.fitted_digest(state.fits[name])
         jobs[name] = Score(scorer, state.fits[name], store.digest(source, scorer, learnt, pool.alive_key()))
+        if pool.store.replaced(store.digest(name, source, scorer, recipe.pool, recipe.targets), learnt):
+            state.notes.append(f"{name}: the fit changed with the pool or the target, so every row is scored again")
     pool.visit(f"score {step.alias}", tuple(jobs.values()))
     for name, job in jobs.items():
         state.signals[name], state.files[name] = pool.column(job.file), job.file

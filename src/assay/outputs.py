@@ -71,9 +71,8 @@ class Ledger:
         table, chosen, n = state.pool.count(), decision.selection, len(state.pool.count())
         status, why, reasons = np.zeros(n, np.int8), np.zeros(n, np.int32), ["budget"]
         unscored = np.zeros(0, np.int64) if decision.score is None else np.flatnonzero(np.isnan(decision.score))
-        unread = _by_reason(table.bad)
         missing = (f"no score: {decision.rank_by} is missing", unscored)
-        for reason, rows in (missing, *chosen.reasons.items(), *state.dropped, *unread.items(), ("", chosen.rows)):
+        for reason, rows in (missing, *chosen.reasons.items(), *state.dropped, *table.bad.items(), ("", chosen.rows)):
             reasons += [] if reason in reasons else [reason]
             why[rows] = reasons.index(reason)
         status[chosen.rows] = STATUSES.index(CHOSEN)
@@ -95,19 +94,12 @@ class Ledger:
         return {"input": len(self.status), **counts, "filtered": filtered}
 
 
-def _by_reason(bad: Sequence[dict]) -> dict[str, np.ndarray]:
-    reasons: dict[str, list[int]] = {}
-    for entry in bad:
-        reasons.setdefault(entry["reason"], []).append(entry["row"])
-    return {reason: np.array(rows) for reason, rows in reasons.items()}
-
-
 def write(recipe: Recipe, out: Path, pool: Pool, ledger: Ledger) -> None:
     """Write the selection and the account of every row; what is there already, under its final name, stays."""
     _same_pool(out, pool)
     _write_selected(recipe.write, out, pool, ledger)
     _write_manifest(out, pool, ledger)
-    write_quarantine(str(out / "quarantine.jsonl"), pool.count().bad)
+    write_quarantine(str(out / "quarantine.jsonl"), pool.unreadable())
     shutil.rmtree(out / ".parts", ignore_errors=True)
 
 

@@ -10,7 +10,8 @@ from typing import Any
 
 from assay.io.fields import Fields, detect
 from assay.io.reader import read
-from assay.io.sources import Piece, find, plan as cut
+from assay.io.sources import Piece, find
+from assay.io.sources import plan as cut
 from assay.recipe import Recipe, Step
 from assay.run.local import available_workers
 

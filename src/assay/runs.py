@@ -87,11 +87,12 @@ class Run:
         return self._explained((exact if len(exact) else found).row(0, named=True))
 
     def _explained(self, entry: dict[str, Any]) -> dict[str, Any]:
-        cut = self.facts["cut"]
+        cut, chosen = self.facts["cut"], self.facts["counts"]["chosen"]
         better = None
         if entry["score"] is not None:
             better = self.manifest.filter(pl.col("score") > entry["score"]).select(pl.len()).collect().item()
-        return {**entry, "cut": cut, "better": better, "of": self.facts["counts"]["input"], "rank_by": self.facts["rank_by"]}
+        told = {**entry, "cut": cut, "better": better, "chosen": chosen, "of": self.facts["counts"]["input"]}
+        return {**told, "sentence": _sentence(told, self.facts)}
 
     @property
     def verdict(self) -> dict[str, Any] | None:
@@ -124,3 +125,18 @@ class Run:
         from assay.report.html import fragment
 
         return fragment(facts(self), self.verdict)
+
+
+def _sentence(told: dict[str, Any], facts: dict[str, Any]) -> str:
+    """Why a row is in or out, in words."""
+    if told["status"] == "quarantined":
+        return f"It could not be read: {told['reason']}."
+    stands = ""
+    if told["score"] is not None:
+        stands = f" Its score {told['score']:.4g} ({facts['rank_by']}) is beaten by {told['better']:,} of {told['of']:,} rows."
+    if told["status"] == "chosen":
+        return f"Chosen, as number {told['rank']:,} of {told['chosen']:,}.{stands}"
+    if told["reason"] != "budget":
+        return f"Kept out by {told['reason']}.{stands}"
+    spent = f"the budget of {facts['budget']['limit']:,} {facts['budget']['unit']} was spent on better ones"
+    return f"Not chosen: {spent}.{stands}" + (f" The last one chosen has {facts['cut']:.4g}." if facts["cut"] is not None else "")

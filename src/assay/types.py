@@ -1,7 +1,12 @@
 """The nouns: frozen values that every stage hands to the next, and nothing that reads a file.
 
-Axis names, one glossary for the whole house: n pool rows, t target rows, b batch rows, k chosen rows, d width,
-g groups, m bytes of text, r rows or trials of any other number.
+Axis names, one glossary for the whole house; an area may add its own, here.
+
+    everywhere       n pool rows, t target rows, b batch rows, k chosen rows, d width, g groups, m bytes of text,
+                     r rows or trials of any other number, j rows of a part
+    n-gram models    w windows, c words of a packed window, q nodes, f followers, v vocabulary, l length of a context,
+                     order symbols of a window
+    verify           p budgets of the curve, e eval documents, s shingles of the eval set, z bits of their sieve
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ A dotted path (`meta.source`) goes into nested objects. A text field may hold a 
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
@@ -182,7 +183,9 @@ def _head_lines(shard: Shard) -> bytes:
 
 
 def _table_head(shard: Shard) -> Iterator[dict[str, Any]]:
-    from assay.io.tables import table_batches
+    from assay.io.tables import DAMAGE, schema_of, table_batches
 
-    for batch in table_batches(shard, 0, None, None, 100):
-        yield from batch.to_pylist()
+    schema_of(shard)  # a file that is no table at all is refused here
+    with contextlib.suppress(*DAMAGE):
+        for batch in table_batches(shard, 0, None, None, 100):
+            yield from batch.to_pylist()

@@ -99,6 +99,8 @@ def assemble(source: Iterator[bytes], at: int, stop: int | None, longest: int) -
     """Put chunks that begin at byte `at`, at the start of a line, together to blocks of whole lines."""
     pending = bytearray()
     limit = stop if stop is not None else 1 << 62
+    if at >= limit:
+        return
     try:
         for chunk in source:
             pending += chunk
@@ -107,7 +109,7 @@ def assemble(source: Iterator[bytes], at: int, stop: int | None, longest: int) -
                 at = 3
             if len(pending) < BLOCK and at + len(pending) < limit:
                 continue
-            cut = _cut(pending, limit - at)
+            cut = _cut(pending, max(1, limit - at))  # 1: a range may end inside the BOM
             if cut:
                 yield _take(pending, cut, at)
                 at += cut
@@ -127,7 +129,7 @@ def assemble(source: Iterator[bytes], at: int, stop: int | None, longest: int) -
         yield Tail(str(error), at + cut, len(pending), digest(pending), bytes(pending[:HEAD]))
         return
     while pending and at < limit:
-        cut = _cut(pending, limit - at) or len(pending)
+        cut = _cut(pending, max(1, limit - at)) or len(pending)
         yield _take(pending, cut, at)
         at += cut
 

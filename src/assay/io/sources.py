@@ -186,7 +186,7 @@ def _walk(folder: str) -> Iterator[str]:
             names = [name for name in names if name.endswith(".arrow") and not name.startswith("cache-")]
         for name in sorted(names, key=natural):
             path = os.path.join(parent, name)
-            if not name.startswith(".") and os.path.isfile(path):
+            if not name.startswith(".") and name != "dataset_dict.json" and os.path.isfile(path):
                 yield path
 
 

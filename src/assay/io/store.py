@@ -14,8 +14,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
@@ -25,7 +24,9 @@ import pyarrow as pa
 import xxhash
 
 from assay import __version__
+from assay.errors import InputError
 from assay.io import files
+from assay.io.fields import delimiter
 from assay.io.sources import Piece, Shard
 from assay.types import Fitted, Texts
 
@@ -69,9 +70,13 @@ class Store:
             partial.rmdir()
         files.write_json(str(self.root / "seen" / f"{stat}.json"), {"content": content})
 
-    def discard_partial(self) -> None:
-        """Forget half-read shards."""
-        shutil.rmtree(self.root / "partial", ignore_errors=True)
+    def replaced(self, key: str, learnt: str) -> bool:
+        """Remember what was learnt under a key; whether something else had been learnt under it before."""
+        path = self.root / "fits" / f"{key}.json"
+        before = files.read_json(str(path))["learnt"] if path.exists() else learnt
+        if before != learnt or not path.exists():
+            files.write_json(str(path), {"learnt": learnt})
+        return before != learnt
 
 
 def fitted_digest(fitted: Fitted) -> str:
@@ -86,17 +91,35 @@ def fitted_digest(fitted: Fitted) -> str:
 
 def stat_key(shard: Shard, read: Any) -> str:
     """What a shard is taken for unread: path, size and times (or what a remote store says of it), and how it is read."""
-    return digest(shard.path, _stat(shard.path), read, __version__)
+    return digest(shard.path, _stat(shard), read, __version__)
 
 
 def content_digest(piece: Piece) -> str:
-    """A digest of the raw bytes of a piece; for formats that split by rows the first piece speaks for the whole file."""
-    by_bytes = piece.shard.format == "jsonl" and not piece.shard.compression
+    """A digest of the raw bytes of a piece, and of what they are taken for; for formats that split by rows the first piece
+    speaks for the whole file."""
+    shard = piece.shard
+    if shard.format == "text":
+        names = shard.files[piece.start : piece.stop]
+        return digest([(name, _text_digest(os.path.join(shard.path, name))) for name in names])
+    by_bytes = shard.format == "jsonl" and not shard.compression
     if not by_bytes and piece.number != 0:
         return ""
-    start, stop = (piece.start, piece.stop) if by_bytes else (0, piece.shard.size)
+    span = (piece.start, piece.stop) if by_bytes else (0, shard.size)
+    kind = (shard.format, shard.compression, delimiter(shard.path) if shard.format == "csv" else "")
+    return digest(kind, _file_digest(shard.path, *span))
+
+
+def _text_digest(path: str) -> str:
+    """A text file that may not be read is one quarantined row, not the end of the run."""
+    try:
+        return _file_digest(path)
+    except InputError:
+        return "unreadable"
+
+
+def _file_digest(path: str, start: int = 0, stop: int = 1 << 62) -> str:
     state = xxhash.xxh3_128()
-    with files.open_read(piece.shard.path) as file:
+    with files.open_read(path) as file:
         file.seek(start)
         while start < stop and (chunk := file.read(min(_CHUNK, stop - start))):
             state.update(chunk)
@@ -104,11 +127,18 @@ def content_digest(piece: Piece) -> str:
     return state.hexdigest()
 
 
-def _stat(path: str) -> tuple[Any, ...]:
-    """Size, times and inode of a file; of a remote one whatever its store says about it."""
+def _stat(shard: Shard) -> tuple[Any, ...]:
+    """Size, times and inode of a file, or of every file of a text folder; of a remote one whatever its store says about it."""
+    if shard.format == "text":
+        return (shard.path, *(_local_stat(os.path.join(shard.path, name)) for name in shard.files))
+    path = shard.path
     if files.is_url(path):
         system, inner = files.filesystem(path)
         return ("remote", str(sorted(system.info(inner).items(), key=str)))
+    return _local_stat(path)
+
+
+def _local_stat(path: str) -> tuple[Any, ...]:
     status = os.stat(path)
     return (os.path.abspath(path), status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
 
@@ -140,6 +170,13 @@ def load(path: Path) -> Tree:
     with open(path, "rb") as file:
         loaded = np.load(file, allow_pickle=False)
         return tuple(loaded[name] for name in loaded.files) if isinstance(loaded, np.lib.npyio.NpzFile) else loaded
+
+
+def read_lines(path: Path) -> Iterator[Any]:
+    """JSON lines of a file; none where there is no file."""
+    if path.exists():
+        with open(path, "rb") as file:
+            yield from (json.loads(line) for line in file)
 
 
 def mapped(path: Path) -> np.ndarray:

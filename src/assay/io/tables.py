@@ -21,27 +21,27 @@ from assay.kernels.json_lines import rows_are_utf8
 from assay.kernels.words import PAD
 from assay.types import Column, Texts
 
+DAMAGE = (pa.ArrowException, OSError)
 _ROWS = 4096  # rows at a time: 4 to 8 MB of web text
 
 
 @contextlib.contextmanager
 def open_arrow(path: str) -> Iterator[Any]:
     """A reader of an Arrow IPC file or stream; `read_all`-free, batch by batch; InputError if it is neither."""
-    with open_read(path) as raw:
-        with pa.PythonFile(raw, mode="r") as file:
-            magic = file.read(6)
-            file.seek(0)
-            try:
-                yield pa.ipc.open_file(file) if magic == b"ARROW1" else pa.ipc.open_stream(file)
-            except pa.ArrowInvalid as error:
-                raise InputError(f"{path!r} must be an Arrow file; {error}") from None
+    with open_read(path) as raw, pa.PythonFile(raw, mode="r") as file:
+        magic = file.read(6)
+        file.seek(0)
+        try:
+            yield pa.ipc.open_file(file) if magic == b"ARROW1" else pa.ipc.open_stream(file)
+        except pa.ArrowInvalid as error:
+            raise InputError(f"{path!r} must be an Arrow file; {error}") from None
 
 
 def table_batches(shard: Shard, start: int, stop: int | None, columns: list[str] | None, size: int = _ROWS) -> Iterator[pa.RecordBatch]:
     """Record batches of row groups `start` to `stop` (Parquet) or of the whole file (Arrow), at most `size` rows each."""
     if shard.format == "parquet":
         with open_read(shard.path) as file:
-            reader = pq.ParquetFile(file, pre_buffer=False)
+            reader = pq.ParquetFile(file, pre_buffer=False, page_checksum_verification=True)
             groups = list(range(start, reader.num_row_groups if stop is None else stop))
             yield from reader.iter_batches(size, row_groups=groups, columns=columns, use_threads=False)
         return
@@ -79,7 +79,7 @@ def read_table(piece: Piece, fields: Fields, columns: Sequence[str]) -> Iterator
         for batch in table_batches(piece.shard, piece.start, piece.stop, [name for name in names if name in tops]):
             yield _block(batch, fields, paths, row)
             row += batch.num_rows
-    except (pa.ArrowException, OSError) as error:
+    except DAMAGE as error:
         yield _damaged(piece, row, str(error), columns)
 
 

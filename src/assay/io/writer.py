@@ -210,7 +210,7 @@ def finish(shards: Sequence[Shard], folder: str, format: str | None = None) -> N
         names = [os.path.basename(shard.name) for shard in members]
         state = read_json(os.path.join(source, "state.json"))
         state["_data_files"] = [{"filename": name} for name in names]
-        state["_fingerprint"] = xxhash.xxh3_64_hexdigest("\n".join(_digest(os.path.join(target, name)) for name in names))
+        state["_fingerprint"] = xxhash.xxh3_64_hexdigest("".join(_digest(os.path.join(target, name)) for name in names).encode())
         info = read_json(os.path.join(source, "dataset_info.json"))
         write_json(os.path.join(target, "state.json"), state)
         write_json(os.path.join(target, "dataset_info.json"), {key: info[key] for key in info if "size" not in key and key != "splits"})

@@ -1,4 +1,4 @@
-"""Five machine instructions that numba does not offer, each as one small piece of LLVM code that any processor can run.
+"""Four machine instructions that numba does not offer, each as one small piece of LLVM code that any processor can run.
 
 Vector code is written for 64 bytes; LLVM splits it into whatever the processor has (AVX-512, AVX2, SSE2, NEON). None of
 them checks bounds: the caller leaves room.
@@ -38,16 +38,6 @@ def trailing_zeros(typing, mask):
 
     def generate(context, builder, signature, args):
         return builder.cttz(args[0], ir.Constant(ir.IntType(1), 0))
-
-    return types.uint64(types.uint64), generate
-
-
-@intrinsic
-def set_bits(typing, mask):
-    """`set_bits(mask)`: how many bits of a uint64 are set."""
-
-    def generate(context, builder, signature, args):
-        return builder.ctpop(args[0])
 
     return types.uint64(types.uint64), generate
 
@@ -98,7 +88,7 @@ def classify_block(typing, data, index, folded, at):
         return context.make_tuple(builder, signature.return_type, masks)
 
     result = types.UniTuple(types.uint64, 6)
-    return result(data, types.int64, folded, types.int64), generate
+    return result(data, types.int64, folded, types.uint64), generate
 
 
-__all__ = ["classify_block", "load_word", "multiply_mix", "set_bits", "trailing_zeros"]
+__all__ = ["classify_block", "load_word", "multiply_mix", "trailing_zeros"]

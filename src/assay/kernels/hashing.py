@@ -21,13 +21,13 @@ _S29, _S32 = np.uint64(29), np.uint64(32)
 
 
 @njit(inline="always")
-def _step(h, word):  # noqa: ANN001, ANN202
+def _step(h, word):
     h = (h ^ word) * _P2
     return h ^ (h >> _S29)
 
 
 @njit(cache=True, nogil=True)
-def _hash_rows(data, offsets, out):  # noqa: ANN001, ANN202
+def _hash_rows(data, offsets, out):
     for row in range(len(out)):
         at, stop = offsets[row], offsets[row + 1]
         a = np.uint64(stop - at) * _P1

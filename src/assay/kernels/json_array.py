@@ -11,7 +11,7 @@ ARRAY_STATE = 4  # phase (0 before '[', 1 in the array, 3 after ']'), depth, in 
 
 
 @njit(cache=True, nogil=True)
-def elements(data, out, state):  # noqa: ANN001, ANN201
+def elements(data, out, state):
     """Rewrite a chunk `data (m,)` of an array into `out (>= 2m,)`; return the bytes written; `state` goes on to the next chunk."""
     phase, depth, quoted, escaped = state[0], state[1], state[2], state[3]
     to = 0

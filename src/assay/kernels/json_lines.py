@@ -28,7 +28,7 @@ _VALUE, _AFTER, _KEY, _KEY_OR_END, _VALUE_OR_END = 0, 1, 2, 3, 4
 
 
 @njit(cache=True, nogil=True, inline="never")
-def _character(data, at):  # noqa: ANN001, ANN202
+def _character(data, at):
     """Bytes of the well-formed UTF-8 character that starts at a byte above 127; 0 if it is not well-formed."""
     c, d = data[at], data[at + 1]
     if c < 0xC2 or c > 0xF4 or (d & 0xC0) != 0x80:
@@ -45,7 +45,7 @@ def _character(data, at):  # noqa: ANN001, ANN202
 
 
 @njit(cache=True, nogil=True, inline="never")
-def _hex(data, at):  # noqa: ANN001, ANN202
+def _hex(data, at):
     """The number that four hexadecimal digits spell, or -1."""
     value = 0
     for k in range(4):
@@ -63,7 +63,7 @@ def _hex(data, at):  # noqa: ANN001, ANN202
 
 
 @njit(cache=True, nogil=True, inline="never")
-def _escape(data, at):  # noqa: ANN001, ANN202
+def _escape(data, at):
     """(bytes, code point) of the escape that starts at a backslash; 0 bytes if broken; a lone surrogate keeps its own code point."""
     c = data[at + 1]
     if c != 117:
@@ -80,7 +80,7 @@ def _escape(data, at):  # noqa: ANN001, ANN202
 
 
 @njit(cache=True, nogil=True)
-def _string(data, at):  # noqa: ANN001, ANN202
+def _string(data, at):
     """(position of the closing quote, flags) of the string whose first byte is at `at`; position -1 broken, -2 not UTF-8."""
     flags = 0
     while True:
@@ -110,14 +110,14 @@ def _string(data, at):  # noqa: ANN001, ANN202
 
 
 @njit(cache=True, nogil=True)
-def _digits(data, at):  # noqa: ANN001, ANN202
+def _digits(data, at):
     while 48 <= data[at] <= 57:
         at += 1
     return at
 
 
 @njit(cache=True, nogil=True)
-def _number(data, at):  # noqa: ANN001, ANN202
+def _number(data, at):
     """Where the number that starts at `at` ends, or -1."""
     if data[at] == 45:
         at += 1
@@ -142,7 +142,7 @@ def _number(data, at):  # noqa: ANN001, ANN202
 
 
 @njit(cache=True, nogil=True)
-def _scalar(data, at):  # noqa: ANN001, ANN202
+def _scalar(data, at):
     """(kind, end) of a number, true, false or null; end -1 if it is none of them."""
     c = data[at]
     if c == 116:
@@ -158,7 +158,7 @@ def _scalar(data, at):  # noqa: ANN001, ANN202
 
 
 @njit(cache=True, nogil=True)
-def _put(out, at, point):  # noqa: ANN001, ANN202
+def _put(out, at, point):
     """Write one code point as UTF-8 and return the position after it; a lone surrogate becomes U+FFFD."""
     if 0xD800 <= point < 0xE000:
         point = 0xFFFD
@@ -182,7 +182,7 @@ def _put(out, at, point):  # noqa: ANN001, ANN202
 
 
 @njit(cache=True, nogil=True)
-def _unescape(data, at, stop, out, to):  # noqa: ANN001, ANN202
+def _unescape(data, at, stop, out, to):
     """Copy `data[at:stop]` to `out[to:]` with its escapes undone; return the position after the last byte written."""
     while at < stop:
         word = load8(data, at)
@@ -199,7 +199,7 @@ def _unescape(data, at, stop, out, to):  # noqa: ANN001, ANN202
 
 
 @njit(cache=True, nogil=True)
-def gather(data, starts, stops, flags, out, offsets):  # noqa: ANN001, ANN201
+def gather(data, starts, stops, flags, out, offsets):
     """Copy the spans one after another to `out (>= total + PAD,)`, escapes undone, and fill `offsets (b + 1,)`."""
     to = 0
     offsets[0] = 0
@@ -217,7 +217,7 @@ def gather(data, starts, stops, flags, out, offsets):  # noqa: ANN001, ANN201
 
 
 @njit(cache=True, nogil=True)
-def is_utf8(data, start, stop):  # noqa: ANN001, ANN201
+def is_utf8(data, start, stop):
     """Whether `data[start:stop]`, followed by at least PAD readable bytes, is well-formed UTF-8."""
     at = start
     while at < stop:
@@ -234,14 +234,14 @@ def is_utf8(data, start, stop):  # noqa: ANN001, ANN201
 
 
 @njit(cache=True, nogil=True)
-def rows_are_utf8(data, offsets, out):  # noqa: ANN001, ANN201
+def rows_are_utf8(data, offsets, out):
     """Set `out (b,) bool` to which of the rows of a padded block are well-formed UTF-8."""
     for row in range(len(out)):
         out[row] = is_utf8(data, offsets[row], offsets[row + 1])
 
 
 @njit(cache=True, nogil=True)
-def line_end(data, at):  # noqa: ANN001, ANN201
+def line_end(data, at):
     """Where the next LF is; the block must end with one."""
     while True:
         marks = zero_bytes(load8(data, at) ^ _NEWLINES)
@@ -251,7 +251,7 @@ def line_end(data, at):  # noqa: ANN001, ANN201
 
 
 @njit(cache=True, nogil=True)
-def count_lines(data, stop):  # noqa: ANN001, ANN201
+def count_lines(data, stop):
     """How many LF there are in `data[:stop]`."""
     total = 0
     for at in range(stop):
@@ -260,7 +260,7 @@ def count_lines(data, stop):  # noqa: ANN001, ANN201
 
 
 @njit(cache=True, nogil=True)
-def _blank(data, at):  # noqa: ANN001, ANN202
+def _blank(data, at):
     """The first byte at or after `at` that is no space, tab or CR."""
     while data[at] == 32 or data[at] == 13 or data[at] == 9:
         at += 1
@@ -268,7 +268,7 @@ def _blank(data, at):  # noqa: ANN001, ANN202
 
 
 @njit(cache=True, nogil=True)
-def split(data, stop, starts, stops):  # noqa: ANN001, ANN201
+def split(data, stop, starts, stops):
     """Fill the spans (without LF) of the lines that are not blank; return (rows, lines)."""
     at, rows, lines = 0, 0, 0
     while at < stop:
@@ -284,7 +284,7 @@ def split(data, stop, starts, stops):  # noqa: ANN001, ANN201
 
 
 @njit(cache=True, nogil=True)
-def _same(data, start, stop, names, name, end):  # noqa: ANN001, ANN202
+def _same(data, start, stop, names, name, end):
     """Whether `data[start:stop]` equals `names[name:end]`."""
     if stop - start != end - name:
         return False
@@ -295,7 +295,7 @@ def _same(data, start, stop, names, name, end):  # noqa: ANN001, ANN202
 
 
 @njit(cache=True, nogil=True)
-def _match(data, start, stop, depth, names, ends, paths, matched, found, row):  # noqa: ANN001, ANN202
+def _match(data, start, stop, depth, names, ends, paths, matched, found, row):
     """Note which wanted paths the key at `depth` continues; return the one that it completes, or -1."""
     hit = -1
     for p in range(len(paths) - 1):
@@ -310,7 +310,7 @@ def _match(data, start, stop, depth, names, ends, paths, matched, found, row):  
 
 
 @njit(cache=True, nogil=True)
-def _key(data, at, depth, deepest, names, ends, paths, matched, found, row, scratch):  # noqa: ANN001, ANN202
+def _key(data, at, depth, deepest, names, ends, paths, matched, found, row, scratch):
     """(position after the colon or a negative error, completed path or -1) of the key whose quote is at `at`."""
     end, flags = _string(data, at + 1)
     if end < 0:
@@ -328,7 +328,7 @@ def _key(data, at, depth, deepest, names, ends, paths, matched, found, row, scra
 
 
 @njit(cache=True, nogil=True)
-def _line(data, at, deepest, names, ends, paths, stack, matched, opened, scratch, found, row):  # noqa: ANN001, ANN202
+def _line(data, at, deepest, names, ends, paths, stack, matched, opened, scratch, found, row):
     """(code, position of the LF) of the line that starts at `at`; the position is -1 where the code is not OK."""
     depth, state, hit, root = 0, _VALUE, -1, MISSING
     for p in range(len(matched)):
@@ -398,7 +398,7 @@ def _line(data, at, deepest, names, ends, paths, stack, matched, opened, scratch
 
 
 @njit(cache=True, nogil=True)
-def scan(data, stop, longest, names, ends, paths, lines, found):  # noqa: ANN001, ANN201
+def scan(data, stop, longest, names, ends, paths, lines, found):
     """Read the lines of `data[:stop]`, which ends with LF and is followed by PAD bytes of LF; return (rows, lines).
 
     Wanted path p is the names `paths[p]:paths[p + 1]`; name k is `names[ends[k]:ends[k + 1]]`. For each line that is

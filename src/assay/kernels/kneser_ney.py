@@ -82,15 +82,20 @@ def pack(places: UInt64[np.ndarray, "w order"], packing: Packing) -> UInt64[np.n
 
 
 @njit(cache=True, nogil=True)
-def _unpack(key: UInt64[np.ndarray, "c"], packing: Packing, codes: Int64[np.ndarray, "order"]) -> int:
-    """Codes of a window, nearest symbol first and the predicted one last; returns its number of context symbols."""
+def _unpack(
+    keys: UInt64[np.ndarray, "w c"], row: int, packing: Packing, codes: Int64[np.ndarray, "2 order"], side: int
+) -> int:
+    """Codes of a window into one side of a scratch table; returns its number of context symbols.
+
+    The table holds this window and the one before, in turn: swapping two arrays would cost reference counts.
+    """
     order, bits, each = packing
     mask, top, place, reach = np.uint64((1 << bits) - 1), np.uint64(bits * (each - 1)), 0, order - 1
-    for word in key:
-        shift = top
+    for column in range(keys.shape[1]):
+        word, shift = keys[row, column], top
         for _ in range(min(each, order - place)):
-            codes[place] = np.int64((word >> shift) & mask)
-            if codes[place] == 0 and place < reach:
+            codes[side, place] = np.int64((word >> shift) & mask)
+            if codes[side, place] == 0 and place < reach:
                 reach = place
             shift -= np.uint64(bits)
             place += 1
@@ -98,10 +103,10 @@ def _unpack(key: UInt64[np.ndarray, "c"], packing: Packing, codes: Int64[np.ndar
 
 
 @njit(cache=True, nogil=True)
-def _shared(codes: Int64[np.ndarray, "order"], others: Int64[np.ndarray, "order"], reach: int) -> int:
-    """Number of context symbols, from the nearest and up to `reach`, that two windows have in common."""
+def _shared(codes: Int64[np.ndarray, "2 order"], reach: int) -> int:
+    """Number of context symbols, from the nearest and up to `reach`, that two neighbouring windows have in common."""
     length = 0
-    while length < reach and codes[length] == others[length]:
+    while length < reach and codes[0, length] == codes[1, length]:
         length += 1
     return length
 
@@ -109,14 +114,12 @@ def _shared(codes: Int64[np.ndarray, "order"], others: Int64[np.ndarray, "order"
 @njit(cache=True, nogil=True)
 def first_nodes(keys: UInt64[np.ndarray, "w c"], packing: Packing) -> Int64[np.ndarray, "order_plus_1"]:
     """The first node of each context length, then the number of nodes, for sorted windows."""
-    first = np.zeros(packing.order + 1, np.int64)
+    first, codes = np.zeros(packing.order + 1, np.int64), np.zeros((2, packing.order), np.int64)
     first[1] = 1
-    codes, others = np.zeros(packing.order, np.int64), np.zeros(packing.order, np.int64)
     for row in range(len(keys)):
-        reach = _unpack(keys[row], packing, codes)
-        for length in range(_shared(codes, others, reach) + 1, reach + 1):
+        reach = _unpack(keys, row, packing, codes, row % 2)
+        for length in range(_shared(codes, reach) + 1, reach + 1):
             first[length + 1] += 1
-        codes, others = others, codes
     return np.cumsum(first)
 
 
@@ -129,7 +132,7 @@ def _grown(symbols: UInt16[np.ndarray, "f"], counts: Int32[np.ndarray, "f"], roo
     return wider_symbols, wider_counts
 
 
-@njit(cache=True, nogil=True, inline='always')
+@njit(cache=True, nogil=True)
 def _add(
     tally: Int32[np.ndarray, "order v"], seen: UInt16[np.ndarray, "order v"], distinct: Int64[np.ndarray, "order"],
     length: int, code: int,
@@ -141,7 +144,7 @@ def _add(
     tally[length, code] += 1
 
 
-@njit(cache=True, nogil=True, inline='always')
+@njit(cache=True, nogil=True)
 def _order(seen: UInt16[np.ndarray, "order v"], length: int, number: int) -> None:
     """Sort a scratch row in place, by insertion: rows are nearly sorted, and most hold one or two codes."""
     for end in range(1, number):
@@ -152,7 +155,7 @@ def _order(seen: UInt16[np.ndarray, "order v"], length: int, number: int) -> Non
         seen[length, at] = code
 
 
-@njit(cache=True, nogil=True, inline='always')
+@njit(cache=True, nogil=True)
 def _fold(
     tally: Int32[np.ndarray, "order v"], seen: UInt16[np.ndarray, "order v"], distinct: Int64[np.ndarray, "order"],
     length: int, symbols: UInt16[np.ndarray, "f"], counts: Int32[np.ndarray, "f"], used: int,
@@ -180,11 +183,12 @@ def build(keys: UInt64[np.ndarray, "w c"], packing: Packing, decode: UInt16[np.n
     symbols, counts, used = np.empty(1024, np.uint16), np.empty(1024, np.int32), 0
     tally, seen = np.zeros((order, len(decode)), np.int32), np.zeros((order, len(decode)), np.uint16)
     distinct, fresh, deepest = np.zeros(order, np.int64), first.copy(), 0
-    codes, others = np.zeros(order, np.int64), np.zeros(order, np.int64)
+    codes = np.zeros((2, order), np.int64)
     child[0], fresh[0] = first[1], 1
     for row in range(len(keys) + 1):
-        reach = _unpack(keys[row], packing, codes) if row < len(keys) else 0
-        known = _shared(codes, others, reach) if row < len(keys) else -1
+        side = row % 2
+        reach = _unpack(keys, row, packing, codes, side) if row < len(keys) else 0
+        known = _shared(codes, reach) if row < len(keys) else -1
         for length in range(deepest, known, -1):
             if len(symbols) < used + len(decode):
                 symbols, counts = _grown(symbols, counts, len(symbols) // 2 + len(decode))
@@ -193,11 +197,13 @@ def build(keys: UInt64[np.ndarray, "w c"], packing: Packing, decode: UInt16[np.n
         if row == len(keys):
             break
         for length in range(known + 1, reach + 1):
-            symbol[fresh[length]], child[fresh[length]] = decode[codes[length - 1]], fresh[length + 1]
+            symbol[fresh[length]], child[fresh[length]] = decode[codes[side, length - 1]], fresh[length + 1]
             fresh[length] += 1
-        _add(tally, seen, distinct, reach, codes[order - 1])
-        codes, others, deepest = others, codes, reach
-    return Trie(first, symbol, child, follower, width, decode[symbols[:used]], counts[:used].copy())
+        _add(tally, seen, distinct, reach, codes[side, order - 1])
+        deepest = reach
+    for at in range(used):
+        symbols[at] = decode[symbols[at]]
+    return Trie(first, symbol, child, follower, width, symbols[:used].copy(), counts[:used].copy())
 
 
 @njit(cache=True, nogil=True)
@@ -263,13 +269,14 @@ def score(
     `ranked` lists the windows in sorted order: neighbours share contexts, so the walk starts where the last one stood.
     """
     chances, nodes, known = np.empty(len(keys)), np.zeros(packing.order, np.int64), 0
-    codes, others = np.zeros(packing.order, np.int64), np.zeros(packing.order, np.int64)
-    for row in ranked:
-        reach = _unpack(keys[row], packing, codes)
-        known, wanted = min(known, _shared(codes, others, reach)), decode[codes[-1]]
+    codes, order = np.zeros((2, packing.order), np.int64), packing.order
+    for rank in range(len(ranked)):
+        row, side = ranked[rank], rank % 2
+        reach = _unpack(keys, row, packing, codes, side)
+        known, wanted = min(known, _shared(codes, reach)), decode[codes[side, order - 1]]
         while known < reach:
             start, stop = trie.child[nodes[known]], trie.child[nodes[known] + 1]
-            node = _find(trie.symbol, start, stop, decode[codes[known]])
+            node = _find(trie.symbol, start, stop, decode[codes[side, known]])
             if node < 0:
                 break
             known += 1
@@ -282,5 +289,4 @@ def score(
             if found >= 0:
                 chance += (trie.counts[found] - discounts[length, min(trie.counts[found], 3)]) / total[node]
         chances[row] = chance
-        codes, others = others, codes
     return chances

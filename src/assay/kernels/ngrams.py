@@ -29,11 +29,12 @@ from __future__ import annotations
 import numpy as np
 from numba import njit, types
 
-from assay.kernels.bits import classify_block, load_word, multiply_mix, set_bits, trailing_zeros
+from assay.kernels.bits import classify_block, load_word, multiply_mix, trailing_zeros
 
 CUT = 48
 _CHUNK = 4096  # bytes of a document in flight: its folded copy, tokens and hashes stay in the first-level cache
 _ROOM = 64  # bytes kept before the chunk for the run that is open when it starts; and after it, for loads of 8 bytes
+_TAIL = _ROOM + _CHUNK + _ROOM  # where the last bytes of the data are copied to, because 64 are always read
 _SPACE, _SCRIPT = frozenset(b" \t\n\v\f\r"), frozenset(range(0xE3, 0xEE))
 _WORD = frozenset(b"0123456789_abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ") | frozenset(range(0x80, 0x100))
 
@@ -57,58 +58,18 @@ _WEIGHTS = types.Array(types.float32, 1, "C", readonly=True)
 
 @njit(nogil=True)
 def _scratch(n):
-    """Folded bytes, run starts and stops, token hashes, n-gram hashes, the last gram of each order, carried masks."""
+    """Case-folded bytes, token hashes, n-gram hashes, buckets, the last gram of each order, what a block hands on."""
     tokens = _CHUNK + 2 * _ROOM
-    folded, carry = np.zeros(_ROOM + _CHUNK + _ROOM, np.uint8), np.zeros(5, np.uint64)
-    starts, stops = np.empty(tokens, np.uint64), np.empty(tokens, np.uint64)
-    hashes, grams = np.empty(tokens, np.uint64), np.empty(tokens, np.uint64)
-    return folded, starts, stops, hashes, grams, np.empty(n + 1, np.uint64), carry, np.zeros(64, np.uint8)
+    folded, carry = np.zeros(_TAIL + 64, np.uint8), np.zeros(7, np.uint64)
+    hashes, grams, picks = np.empty(tokens, np.uint64), np.empty(tokens, np.uint64), np.empty(tokens, np.uint32)
+    return folded, hashes, grams, picks, np.empty(n + 1, np.uint64), carry
 
 
 @njit(nogil=True)
-def _put(starts, begun, starting, stops, ended, stopping, base):
-    """Append the positions of two masks' set bits, eight at a time: a loop that ends anywhere is mispredicted."""
-    begun_after, ended_after = begun + set_bits(starting), ended + set_bits(stopping)
-    while begun < begun_after or ended < ended_after:
-        for step in range(8):
-            starts[begun + _U(step)] = base + trailing_zeros(starting)
-            stops[ended + _U(step)] = base + trailing_zeros(stopping)
-            starting &= starting - _1
-            stopping &= stopping - _1
-        begun += _8
-        ended += _8
-    return begun_after, ended_after
-
-
-@njit(nogil=True)
-def _find_runs(data, first, last, carry, tail, folded, starts, stops, opened):
-    """Runs of one kind in `data[first:last]`, at most a chunk; positions count from the room before the chunk.
-
-    `carry` holds the masks of the 64 bytes before (word, other, 0xC2, 0xE2, script); `opened` runs (0 or 1) are in
-    `starts` already. Returns the numbers of starts and of stops.
-    """
-    begun, ended, base = opened, _0, _BEFORE
-    word_last, other_last, c2_last, e2_last, script_last = carry[0], carry[1], carry[2], carry[3], carry[4]
-    for at in range(first, last, 64):
-        valid = (_1 << _U(last - at)) - _1 if last - at < 64 else ~_0
-        if at + 64 <= len(data):
-            ascii_word, high, space, c2, e2, script = classify_block(data, at, folded, np.int64(base))
-        else:
-            tail[: last - at] = data[at:last]
-            ascii_word, high, space, c2, e2, script = classify_block(tail, 0, folded, np.int64(base))
-        marks = c2 | e2 | ((c2 | e2) << _1) | (e2 << _2) | ((c2_last | e2_last) >> _63) | (e2_last >> _62)
-        valid &= ~space
-        word = (ascii_word | high) & ~marks & valid
-        other = ~word & valid
-        edge = script | (script << _3) | (script_last >> _61)
-        word_before, other_before = (word << _1) | (word_last >> _63), (other << _1) | (other_last >> _63)
-        starting = (word & (~word_before | edge)) | (other & ~other_before)
-        stopping = (word_before & (~word | edge)) | (other_before & ~other)
-        begun, ended = _put(starts, begun, starting, stops, ended, stopping, base)
-        word_last, other_last, c2_last, e2_last, script_last = word, other, c2, e2, script
-        base += _64
-    carry[0], carry[1], carry[2], carry[3], carry[4] = word_last, other_last, c2_last, e2_last, script_last
-    return begun, ended
+def _copy(source, first, target, at, count):
+    """A slice assignment, which numba would burden with checks of shape and overlap."""
+    for place in range(count):
+        target[at + place] = source[first + place]
 
 
 @njit(nogil=True)
@@ -123,76 +84,117 @@ def _hash_token(folded, start, stop):
 
 
 @njit(nogil=True)
-def _hash_cut(folded, start, stop, hashes, count):
-    """t of the tokens that a run is cut into, but for the last of at most 48 bytes; returns its start and the count."""
-    while stop - start > _48:
-        hashes[count] = _hash_token(folded, start, start + _48)
+def _hash_run(folded, start, stop, hashes, count):
+    """t of the tokens of one run that is to be cut."""
+    while start < stop:
+        hashes[count] = _hash_token(folded, start, min(start + _48, stop))
         start += _48
         count += _1
-    return start, count
+    return count
 
 
 @njit(nogil=True)
-def _next_tokens(data, first, last, final, opened, scratch):
-    """t of the tokens that end in the chunk `data[first:last]`; returns their number and the runs left open (0 or 1)."""
-    folded, starts, stops, hashes, _, _, carry, tail = scratch
-    begun, ended = _find_runs(data, first, last, carry, tail, folded, starts, stops, opened)
-    if final and begun > ended:
-        stops[ended] = _BEFORE + _U(last - first)
-        ended += _1
-    count = _0
-    for run in range(ended):
-        start, stop = starts[run], stops[run]
-        if stop - start > _48:
-            start, count = _hash_cut(folded, start, stop, hashes, count)
-        hashes[count] = _hash_token(folded, start, stop)
-        count += _1
-    if begun == ended:
-        return count, _0
-    start, count = _hash_cut(folded, starts[ended], _BEFORE + _SPAN, hashes, count)
-    folded[:_ROOM] = folded[_CHUNK : _CHUNK + _ROOM]
-    starts[0] = start - _SPAN
-    return count, _1
+def _next_tokens(data, first, last, folded, hashes, carry):
+    """t of the tokens that end in `data[first:last]`, a chunk of one document; returns their number.
+
+    `carry` goes from chunk to chunk: the masks of the last 64 bytes (word, other, 0xC2, 0xE2, script), whether a run is
+    open, and where it starts (positions count from the room before the chunk).
+    """
+    word_last, other_last, c2_last, e2_last, script_last = carry[0], carry[1], carry[2], carry[3], carry[4]
+    opened, start = carry[5], carry[6]
+    count, base = _0, _BEFORE
+    for at in range(first, last, 64):
+        valid = (_1 << _U(last - at)) - _1 if last - at < 64 else ~_0
+        if at + 64 <= len(data):
+            ascii_word, high, space, c2, e2, script = classify_block(data, at, folded, base)
+        else:
+            _copy(data, at, folded, _TAIL, last - at)
+            ascii_word, high, space, c2, e2, script = classify_block(folded, _TAIL, folded, base)
+        marks = c2 | e2 | ((c2 | e2) << _1) | (e2 << _2) | ((c2_last | e2_last) >> _63) | (e2_last >> _62)
+        valid &= ~space
+        word = (ascii_word | high) & ~marks & valid
+        other = ~word & valid
+        edge = script | (script << _3) | (script_last >> _61)
+        word_before, other_before = (word << _1) | (word_last >> _63), (other << _1) | (other_last >> _63)
+        starts = (word & (~word_before | edge)) | (other & ~other_before)
+        stops = (word_before & (~word | edge)) | (other_before & ~other)
+        if not opened:
+            start = base + trailing_zeros(starts)
+            starts &= starts - _1
+        while stops:
+            stop = base + trailing_zeros(stops)
+            if stop - start > _48:
+                count = _hash_run(folded, start, stop, hashes, count)
+            else:
+                hashes[count] = _hash_token(folded, start, stop)
+                count += _1
+            start = base + trailing_zeros(starts)
+            starts &= starts - _1
+            stops &= stops - _1
+        opened = (word | other) >> _63
+        word_last, other_last, c2_last, e2_last, script_last = word, other, c2, e2, script
+        base += _64
+    carry[0], carry[1], carry[2], carry[3], carry[4] = word_last, other_last, c2_last, e2_last, script_last
+    carry[5], carry[6] = opened, start
+    return count
 
 
 @njit(nogil=True)
-def _next_grams(order, count, seen, scratch):
-    """Turn the (order - 1)-grams that end at each token of the chunk into order-grams; returns the first whole one."""
-    _, _, _, hashes, grams, lasts, _, _ = scratch
+def _end_chunk(left, folded, hashes, count, carry):
+    """Finish the run that is open at the end of a chunk, or move it into the room before the next chunk.
+
+    What can be cut off it is, so that at most 48 bytes of it wait; `left` bytes of the document begin at this chunk.
+    """
+    if carry[5] == _0:
+        return count
+    start = carry[6]
+    if left <= _CHUNK:
+        return _hash_run(folded, start, _BEFORE + _U(left), hashes, count)
+    whole = (_BEFORE + _SPAN - start - _1) // _48 * _48
+    count = _hash_run(folded, start, start + whole, hashes, count)
+    _copy(folded, _CHUNK, folded, 0, _ROOM)
+    carry[6] = start + whole - _SPAN
+    return count
+
+
+@njit(nogil=True)
+def _next_grams(order, count, hashes, grams, lasts, picks, buckets):
+    """Turn the (order - 1)-grams that end at each token of the chunk into order-grams, and pick their buckets."""
+    if order == 1:
+        for token in range(count):
+            gram = hashes[token]
+            grams[token] = gram
+            picks[token] = np.uint32(((gram >> _32) * buckets) >> _32)
+        return
     before = lasts[order - 1]
     for token in range(count):
-        gram = grams[token]
-        grams[token] = multiply_mix(before ^ _SEED_C, hashes[token] ^ _SEED_D)
-        before = gram
+        gram = (before * _SEED_C) ^ hashes[token]
+        gram = (gram ^ (gram >> _32)) * _SEED_D
+        before = grams[token]
+        grams[token] = gram
+        picks[token] = np.uint32(((gram >> _32) * buckets) >> _32)
     lasts[order - 1] = before
-    return _U(max(0, order - 1 - seen))
 
 
 @njit(nogil=True)
-def _bucket(gram, buckets):
-    return ((gram >> _32) * buckets) >> _32
-
-
-@njit(nogil=True)
-def _count(grams, whole, count, counts):
-    buckets = _U(len(counts))
+def _count(picks, whole, count, counts):
     for token in range(whole, count):
-        counts[_bucket(grams[token], buckets)] += 1
+        counts[picks[token]] += 1
 
 
 @njit(nogil=True)
-def _sum(grams, whole, count, weights):
+def _sum(picks, whole, count, weights):
     """Four sums side by side, because one addition waits for the other; always in the same order."""
-    buckets, token = _U(len(weights)), whole
+    token = whole
     a = b = c = d = 0.0
     while token + _4 <= count:
-        a += weights[_bucket(grams[token], buckets)]
-        b += weights[_bucket(grams[token + _1], buckets)]
-        c += weights[_bucket(grams[token + _2], buckets)]
-        d += weights[_bucket(grams[token + _3], buckets)]
+        a += weights[picks[token]]
+        b += weights[picks[token + _1]]
+        c += weights[picks[token + _2]]
+        d += weights[picks[token + _3]]
         token += _4
     while token < count:
-        a += weights[_bucket(grams[token], buckets)]
+        a += weights[picks[token]]
         token += _1
     return (a + b) + (c + d)
 
@@ -204,21 +206,20 @@ def count_ngrams(data, offsets, n, buckets, counts):
     `data (m,) uint8` and `offsets (b + 1,) int64` are a block of UTF-8 texts. Returns the number of n-grams of each
     document `(b,) int64`.
     """
-    scratch = _scratch(n)
-    _, _, _, hashes, grams, _, carry, _ = scratch
+    folded, hashes, grams, picks, lasts, carry = _scratch(n)
     totals = np.zeros(len(offsets) - 1, np.int64)
     for row in range(len(totals)):
         carry[:] = 0
-        opened, seen, end = _0, 0, offsets[row + 1]
+        seen, end = _0, offsets[row + 1]
         for first in range(offsets[row], end, _CHUNK):
-            last = min(first + _CHUNK, end)
-            count, opened = _next_tokens(data, first, last, last == end, opened, scratch)
-            grams[:count] = hashes[:count]
+            count = _next_tokens(data, first, min(first + _CHUNK, end), folded, hashes, carry)
+            count = _end_chunk(end - first, folded, hashes, count, carry)
             for order in range(1, n + 1):
-                whole = _next_grams(order, count, seen, scratch) if order > 1 else _0
-                _count(grams, whole, count, counts[:buckets])
-                totals[row] += max(0, np.int64(count) - np.int64(whole))
-            seen += np.int64(count)
+                _next_grams(order, count, hashes, grams, lasts, picks, _U(buckets))
+                whole = min(count, _U(order - 1) - min(seen, _U(order - 1)))
+                _count(picks, whole, count, counts)
+                totals[row] += np.int64(count - whole)
+            seen += count
     return totals
 
 
@@ -230,21 +231,20 @@ def score_ngrams(data, offsets, n, weights):
 
     Returns the sums `(b,) float64` and the number of n-grams `(b,) int64` of each document.
     """
-    scratch = _scratch(n)
-    _, _, _, hashes, grams, _, carry, _ = scratch
+    folded, hashes, grams, picks, lasts, carry = _scratch(n)
     totals, sums = np.zeros(len(offsets) - 1, np.int64), np.zeros(len(offsets) - 1, np.float64)
     for row in range(len(totals)):
         carry[:] = 0
-        opened, seen, end = _0, 0, offsets[row + 1]
+        seen, end = _0, offsets[row + 1]
         for first in range(offsets[row], end, _CHUNK):
-            last = min(first + _CHUNK, end)
-            count, opened = _next_tokens(data, first, last, last == end, opened, scratch)
-            grams[:count] = hashes[:count]
+            count = _next_tokens(data, first, min(first + _CHUNK, end), folded, hashes, carry)
+            count = _end_chunk(end - first, folded, hashes, count, carry)
             for order in range(1, n + 1):
-                whole = _next_grams(order, count, seen, scratch) if order > 1 else _0
-                sums[row] += _sum(grams, whole, count, weights)
-                totals[row] += max(0, np.int64(count) - np.int64(whole))
-            seen += np.int64(count)
+                _next_grams(order, count, hashes, grams, lasts, picks, _U(len(weights)))
+                whole = min(count, _U(order - 1) - min(seen, _U(order - 1)))
+                sums[row] += _sum(picks, whole, count, weights)
+                totals[row] += np.int64(count - whole)
+            seen += count
     return sums, totals
 
 
@@ -277,6 +277,11 @@ def _mix(a: int, b: int) -> int:
     return (a * b >> 64) ^ (a * b & 0xFFFFFFFFFFFFFFFF)
 
 
+def _join(gram: int, token: int) -> int:
+    mixed = (gram * _C & 0xFFFFFFFFFFFFFFFF) ^ token
+    return (mixed ^ mixed >> 32) * _D & 0xFFFFFFFFFFFFFFFF
+
+
 def _hash_bytes(token: bytes) -> int:
     mixed = 0
     for start in range(0, len(token), 16):
@@ -292,7 +297,7 @@ def list_ngrams(text: bytes, n: int, buckets: int) -> list[tuple[int, int, int]]
     grams, found = hashes, []
     for order in range(1, n + 1):
         if order > 1:
-            grams = [_mix(gram ^ _C, token ^ _D) for gram, token in zip(grams, hashes[order - 1 :], strict=False)]
+            grams = [_join(gram, token) for gram, token in zip(grams, hashes[order - 1 :], strict=False)]
         found += [
             ((gram >> 32) * buckets >> 32, tokens[place][0], tokens[place + order - 1][1])
             for place, gram in enumerate(grams)

@@ -3,7 +3,7 @@
     words     runs of ASCII letters (lower-cased), digits, and characters above ASCII; Latin-1 and general punctuation
               and CJK punctuation separate, as does every other ASCII byte; a CJK, kana or Hangul character is a word
     shingle   H = sum_k w_k P^(width-1-k) mod 2^64, rolled one word at a time, then mixed
-    whole     last of a text's shingles: all its words, salted with their number, so that it equals no run of another text
+    whole     last of a text's shingles: all its words, salted with their number, so that it equals no run elsewhere
 
 Two texts with equal words have equal shingles; different ones collide with probability about 2^-64 a pair.
 Source: Karp and Rabin 1987, https://doi.org/10.1147/rd.312.0249 (rolling hash); Broder 1997,
@@ -24,14 +24,14 @@ _S32 = np.uint64(32)
 
 
 @njit(inline="always")
-def _mixed(h):  # noqa: ANN001, ANN202
+def _mixed(h):
     h = (h ^ (h >> _S32)) * _MIX
     h = (h ^ (h >> _S32)) * _MIX
     return h ^ (h >> _S32)
 
 
 @njit(inline="always")
-def _separates(lead, second, third):  # noqa: ANN001, ANN202
+def _separates(lead, second, third):
     """Whether a character above ASCII is punctuation or space: U+0080-BF, U+2000-207F, U+3000-303F, fullwidth marks."""
     if lead == 0xC2:
         return True
@@ -43,7 +43,7 @@ def _separates(lead, second, third):  # noqa: ANN001, ANN202
 
 
 @njit(cache=True, nogil=True)
-def _words(data, start, stop, out):  # noqa: ANN001, ANN202
+def _words(data, start, stop, out):
     """Write the hash of each word of `data[start:stop]` to `out`; return how many."""
     count, at, inside, h = 0, start, False, _START
     while at < stop:
@@ -78,7 +78,7 @@ def _words(data, start, stop, out):  # noqa: ANN001, ANN202
 
 
 @njit(inline="always")
-def _power(width):  # noqa: ANN001, ANN202
+def _power(width):
     power = np.uint64(1)
     for _ in range(width):
         power *= _ROLL
@@ -86,7 +86,7 @@ def _power(width):  # noqa: ANN001, ANN202
 
 
 @njit(cache=True, nogil=True)
-def _shingles_of(words, count, width, out):  # noqa: ANN001, ANN202
+def _shingles_of(words, count, width, out):
     """Turn `count` words into shingles in `out`, the whole last; return how many (none for no words)."""
     h, whole, oldest = np.uint64(0), np.uint64(0), _power(width)
     for k in range(count):
@@ -104,7 +104,7 @@ def _shingles_of(words, count, width, out):  # noqa: ANN001, ANN202
 
 
 @njit(cache=True, nogil=True)
-def _longest(offsets):  # noqa: ANN001, ANN202
+def _longest(offsets):
     longest = 0
     for row in range(len(offsets) - 1):
         longest = max(longest, offsets[row + 1] - offsets[row])
@@ -112,7 +112,7 @@ def _longest(offsets):  # noqa: ANN001, ANN202
 
 
 @njit(cache=True, nogil=True)
-def _all_shingles(data, offsets, width, out, starts):  # noqa: ANN001, ANN202
+def _all_shingles(data, offsets, width, out, starts):
     words = np.empty(_longest(offsets), np.uint64)
     for row in range(len(offsets) - 1):
         count = _words(data, offsets[row], offsets[row + 1], words)
@@ -120,7 +120,7 @@ def _all_shingles(data, offsets, width, out, starts):  # noqa: ANN001, ANN202
 
 
 @njit(cache=True, nogil=True)
-def _matches(data, offsets, width, table, needs, sieve, shift, found):  # noqa: ANN001, ANN202
+def _matches(data, offsets, width, table, needs, sieve, shift, found):
     longest = _longest(offsets)
     words, hashes = np.empty(longest, np.uint64), np.empty(longest + 1, np.uint64)
     for row in range(len(found)):
@@ -151,7 +151,7 @@ def shingles(
 
 def sieve_of(table: UInt64[np.ndarray, "s"]) -> tuple[UInt8[np.ndarray, "z"], np.uint64]:
     """A table by leading bits that says `no` to most hashes at once, and the shift that gives the index."""
-    width = max(10, int(len(table)).bit_length() + 4)
+    width = max(10, len(table).bit_length() + 4)
     shift = np.uint64(64 - width)
     sieve = np.zeros(1 << width, np.uint8)
     sieve[(table >> shift).astype(np.int64)] = 1
@@ -189,6 +189,7 @@ def reference(text: str, width: int) -> list[int]:
         return mixed(h)
 
     words = [named(word) for word in reference_words(text)]
+
     def joined(run: list[int]) -> int:
         return sum(word * pow(int(_ROLL), len(run) - 1 - k, 1 << 64) for k, word in enumerate(run)) & whole
 

@@ -58,12 +58,12 @@ def _trailing_zeros(typing: Any, word: Any) -> Any:
 
 
 @njit(inline="always")
-def zero_bytes(word):  # noqa: ANN001, ANN201 (inlined into typed kernels)
+def zero_bytes(word):
     """A word whose lowest set bit marks the first zero byte of `word`; 0 if there is none."""
     return (word - _ONES) & ~word & _TOPS
 
 
 @njit(inline="always")
-def first_byte(mask):  # noqa: ANN001, ANN201
+def first_byte(mask):
     """Which byte (0 to 7) holds the lowest set bit of a mask that is not 0."""
     return np.int64(_trailing_zeros(mask) >> np.uint64(3))

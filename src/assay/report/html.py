@@ -81,7 +81,7 @@ def _common(facts: Facts, verdict: Facts | None) -> dict[str, Any]:
         "created": date(part(facts, "created")),
         "verdict": bool(verdict),
         "answer": answer,
-        "answer_words": view.ANSWERS.get(answer, "No answer"),
+        "answer_words": view.stamp(verdict),
         "sentence": view.sentence(verdict),
         "key_figures": view.key_figures(facts),
         "budget": view.budget(facts),
@@ -119,6 +119,8 @@ def _evidence(verdict: Facts | None) -> dict[str, Any]:
             "interval_drawn": False,
             "confidence": "",
             "censored": False,
+            "reached": False,
+            "against": "",
             "has_pool": False,
         }
     arms = view.arms(verdict)
@@ -129,8 +131,12 @@ def _evidence(verdict: Facts | None) -> dict[str, Any]:
         "arms": arms,
         "general": any(arm["general"] for arm in arms),
         "interval_drawn": None not in (difference.get("low"), difference.get("high")),
-        "confidence": f"{100 * (1 - verdict.get('level', 0.05)):g} %",
-        "censored": multiplier.get("estimate") is None,
+        "confidence": view.confidence(verdict),
+        "against": view.against(verdict),
+        "reached": multiplier.get("estimate") is not None,
+        "censored": multiplier.get("estimate") is None
+        and multiplier.get("low") is not None
+        and multiplier.get("high") is None,
         "has_pool": any(arm["name"] == "pool" for arm in arms),
     }
 

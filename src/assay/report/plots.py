@@ -15,8 +15,8 @@ import altair as alt
 import vl_convert
 from altair.utils.schemapi import debug_mode
 
-from assay.report.view import part
-from assay.report.wording import count, interval, number, share, size, times
+from assay.report.view import against, confidence, part, worth
+from assay.report.wording import count, interval, number, share, size
 
 WIDE, NARROW = 480, 320
 _FONT = "sans-serif"
@@ -173,16 +173,17 @@ def _arm(arm: Facts) -> dict[str, Any]:
 
 
 def _prediction(verdict: Facts, y: alt.Y) -> list[alt.Chart]:
-    """Random's mean and interval: the choice's metric plus the difference, which is random minus choice."""
+    """Mean and interval of the arm compared with: the choice's metric plus the difference (that arm minus it)."""
     difference, own = part(verdict, "difference") or {}, choice_metric(verdict)
-    if own is None or any(difference.get(end) is None for end in ("estimate", "low", "high")):
+    other, named = against(verdict), {arm.get("name") for arm in verdict["arms"]}
+    if own is None or other not in named or any(difference.get(end) is None for end in ("estimate", "low", "high")):
         return []
     mean, low, high = (own + difference[end] for end in ("estimate", "low", "high"))
-    confidence = f"{100 * (1 - verdict.get('level', 0.05)):g} %"
-    words = f"random: mean {number(mean)}, {confidence} prediction interval of one draw {interval(low, high, 4)}"
-    base = alt.Chart(
-        alt.Data(values=[{"arm": "random", "mean": mean, "low": low, "high": high, "words": words}])
-    ).encode(y=y, description="words:N")
+    kind = f"{confidence(verdict)} prediction interval" + (" of one draw" if other == "random" else "")
+    words = f"{other}: mean {number(mean)}, {kind} {interval(low, high, 4)}"
+    base = alt.Chart(alt.Data(values=[{"arm": other, "mean": mean, "low": low, "high": high, "words": words}])).encode(
+        y=y, description="words:N"
+    )
     band = base.mark_bar(color=_POOL, opacity=0.5, height=24, cornerRadius=3).encode(x="low:Q", x2="high:Q")
     return [band, base.mark_tick(color=_INK, thickness=2, size=24).encode(x="mean:Q")]
 
@@ -228,10 +229,8 @@ def curve(verdict: Facts) -> alt.LayerChart:
 
 
 def _multiplier(verdict: Facts, points: Sequence[Facts]) -> list[alt.Chart]:
-    own, start = (
-        choice_metric(verdict),
-        next((arm.get("bytes") for arm in verdict.get("arms") or [] if arm.get("name") == "choice"), None),
-    )
+    own = choice_metric(verdict)
+    start = next((arm.get("bytes") for arm in verdict.get("arms") or [] if arm.get("name") == "choice"), None)
     if own is None or not start:
         return []
     given = part(verdict, "multiplier") or {}
@@ -242,13 +241,13 @@ def _multiplier(verdict: Facts, points: Sequence[Facts]) -> list[alt.Chart]:
     layers = [diamond.encode(x="bytes:Q", y="metric:Q", description="words:N")]
     if given.get("estimate") is not None:
         return [
-            *_reach(start, own, given["estimate"], times(given["estimate"]), False),
+            *_reach(start, own, given["estimate"], worth(given), False),
             *_band(start, own, given),
             *layers,
         ]
-    if given.get("low") is not None:
+    if given.get("low") is not None and given.get("high") is None:
         reached = max(given["low"], max(point["bytes"] for point in points) / start)
-        return [*_reach(start, own, reached, f"above {times(given['low'])}", True), *layers]
+        return [*_reach(start, own, reached, worth(given), True), *layers]
     return layers
 
 

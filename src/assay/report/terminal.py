@@ -111,11 +111,15 @@ def show_methods(methods: Sequence[Facts], console: Console) -> None:
 
 
 def show_method(info: Facts, console: Console) -> None:
-    """Print one method: `{name, kind, doc, paper, needs, target, parameters: [{name, default, type, doc}]}`."""
+    """Print one method as `catalog.describe` gives it: name, kind, documentation, paper, needs, target, parameters."""
     console.print()
     console.print(_plain(visible(info.get("name", "")), "bold"), _plain(visible(info.get("kind", "")), "dim"))
     console.print(
-        Padding(_plain(visible(info.get("doc") or info.get("summary") or "").strip()), (1, 0, 1, 2), expand=False)
+        Padding(
+            _plain(_unwrapped(visible(info.get("documentation") or info.get("summary") or "").strip())),
+            (1, 0, 1, 2),
+            expand=False,
+        )
     )
     facts = _grid(2)
     for name in ("target", "needs", "paper"):
@@ -126,28 +130,23 @@ def show_method(info: Facts, console: Console) -> None:
             )
     console.print(_inset(facts))
     if part(info, "parameters"):
-        table = _grid(3)
-        for entry in info["parameters"]:
-            table.add_row(
-                _plain(visible(entry.get("name", "")), "bold"),
-                _plain(f"= {one_line(entry.get('default', ''), 40)}"),
-                _plain(visible(entry.get("doc") or entry.get("type") or ""), "dim"),
-            )
+        table = _grid(2)
+        for name, default in info["parameters"].items():
+            table.add_row(_plain(visible(name), "bold"), _plain(f"= {one_line(default, 80)}", "dim"))
         _part(console, "Parameters", table)
     console.print()
 
 
 def show_why(info: Facts, console: Console) -> None:
-    """Print why one row is in or out.
+    """Print why a row is in or out, as `Run.why` gives it: its line of the manifest, `cut`, `better`, `of`, `rank_by`.
 
-    `info`: `{row, id, shard, source, bytes, status, reason, score, cut, rank, chosen, weight, features, text,
-    sentence}`, where `chosen` is how many rows were chosen in all.
+    `features` and `text` are printed too where they are given.
     """
     status = str(info.get("status") or UNKNOWN)
     style = next((colour for key, _, _, colour in view.OUTCOMES if key == status), "")
     console.print()
     console.print(_plain(f"Row {count(info.get('row'))}"), _plain(status.replace("_", " "), f"bold {style}".strip()))
-    said = part(info, "sentence") or part(info, "reason")
+    said = part(info, "reason")
     if said:
         console.print(_inset(_plain(visible(said))))
     facts = _grid(2)
@@ -168,18 +167,30 @@ def _why_lines(info: Facts) -> Iterable[tuple[str, str]]:
     if info.get("bytes") is not None:
         yield "bytes", size(info["bytes"])
     if info.get("score") is not None:
-        yield (
-            "score",
-            number(info["score"]) + (f"; the cut is at {number(info['cut'])}" if info.get("cut") is not None else ""),
-        )
-    if info.get("rank") is not None and info["rank"] >= 0:
-        yield (
-            "rank",
-            count(info["rank"])
-            + (f"; {count(info['chosen'])} rows were chosen" if info.get("chosen") is not None else ""),
-        )
+        cut = f"; the cut is at {number(info['cut'])}" if info.get("cut") is not None else ""
+        yield one_line(info.get("rank_by") or "score", 40), number(info["score"]) + cut
+    if info.get("better") is not None:
+        yield "place", f"{count(info['better'])} of {count(info.get('of'))} rows score higher"
+    if info.get("rank") is not None and info["rank"] > 0:
+        yield "rank", f"{count(info['rank'])} in order of choice"
     if info.get("weight") is not None:
         yield "weight", f"{number(info['weight'], 3)} passes per epoch"
+
+
+def _unwrapped(text: str) -> str:
+    """Paragraphs as one line each, so that the terminal's width breaks them; lines set in, as formulas are, stay.
+
+    >>> _unwrapped("one\\ntwo\\n\\n    w = p / q\\nthree")
+    'one two\\n\\n    w = p / q\\nthree'
+    """
+    lines: list[str] = []
+    for line in text.split("\n"):
+        flows = bool(lines) and all(each and not each.startswith((" ", "-", "*")) for each in (lines[-1], line))
+        if flows:
+            lines[-1] += f" {line}"
+        else:
+            lines.append(line)
+    return "\n".join(lines)
 
 
 def _plain(words: Any, style: str = "") -> Text:
@@ -320,7 +331,7 @@ def _files(folder: str) -> Table:
     for name, words in (
         ("selected/", "the chosen rows, as they came"),
         ("manifest.parquet/", "one line for every input row"),
-        ("report.html", "this report with plots"),
+        ("report.html", "this report with plots, once assay report has drawn it"),
     ):
         table.add_row(_plain(f"{visible(root)}/{name}"), _plain(words, "dim"))
     return table

@@ -33,7 +33,7 @@ OUTCOMES = (
     ("filtered", "filtered out", "filtered", "magenta"),
     ("quarantined", "quarantined", "bad", "red"),
 )
-ANSWERS = {"better": "Better than random", "worse": "Worse than random", "undecided": "Undecided"}
+ANSWERS = {"better": "Better than", "worse": "Worse than", "undecided": "Undecided: not told apart from"}
 SHOWN_SOURCES = 20
 
 
@@ -49,29 +49,37 @@ def title(facts: Facts) -> str:
 
 
 def outcomes(facts: Facts) -> list[dict[str, Any]]:
-    """What became of the input rows: one entry for each outcome, in the order of `OUTCOMES`."""
+    """What became of the input rows, in the order of `OUTCOMES`; those filtered out apart from the other not chosen."""
     counts = part(facts, "counts") or {}
     total = counts.get("input", 0)
+    rows = {key: counts.get(key) or 0 for key, *_ in OUTCOMES}
+    rows["not_chosen"] -= rows["filtered"]
     return [
         {
             "key": key,
             "name": name,
             "tone": tone,
             "colour": colour,
-            "rows": counts.get(key) or 0,
-            "share": share(counts.get(key) or 0, total),
-            "part": (counts.get(key) or 0) / total if total else 0.0,
+            "rows": rows[key],
+            "share": share(rows[key], total),
+            "part": rows[key] / total if total else 0.0,
         }
         for key, name, tone, colour in OUTCOMES
     ]
 
 
 def accounting(facts: Facts) -> tuple[str, bool]:
-    """The sentence that adds the outcomes up to the input, and whether it is true."""
-    entries = outcomes(facts)
-    total = (part(facts, "counts") or {}).get("input", 0)
-    terms = " + ".join(f"{count(entry['rows'])} {entry['name']}" for entry in entries if entry["rows"]) or "0"
-    if sum(entry["rows"] for entry in entries) == total:
+    """The sentence that adds the outcomes up to the input, and whether it is true.
+
+    >>> accounting({"counts": {"input": 4, "chosen": 1, "not_chosen": 2, "filtered": 1, "quarantined": 1}})
+    ('4 rows read = 1 chosen + 2 not chosen (1 of them filtered out) + 1 quarantined', True)
+    """
+    counts = part(facts, "counts") or {}
+    total, filtered = counts.get("input", 0), counts.get("filtered") or 0
+    given = {name: counts.get(key) or 0 for key, name, *_ in OUTCOMES if key != "filtered"}
+    note = {"not chosen": f" ({count(filtered)} of them filtered out)" if filtered else ""}
+    terms = " + ".join(f"{count(rows)} {name}{note.get(name, '')}" for name, rows in given.items() if rows) or "0"
+    if sum(given.values()) == total:
         return f"{count(total)} rows read = {terms}", True
     return f"The counts do not add up: {count(total)} rows read, but {terms}", False
 
@@ -205,44 +213,68 @@ def answer(verdict: Facts | None) -> str:
     return given if given in ANSWERS else "none"
 
 
+def stamp(verdict: Facts | None) -> str:
+    """The answer in a few words."""
+    return f"{ANSWERS[answer(verdict)]} {against(verdict or {})}" if answer(verdict) in ANSWERS else "No answer"
+
+
 def sentence(verdict: Facts | None) -> str:
     """The verdict in one sentence."""
     return one_line(part(verdict, "sentence") or MISSING["verdict"], 600)
 
 
+def against(verdict: Facts) -> str:
+    """The arm that the choice is compared with."""
+    return one_line(verdict.get("against") or "random", 60)
+
+
+def confidence(verdict: Facts) -> str:
+    """The level of the intervals: `95 %`."""
+    return f"{100 * (1 - verdict.get('level', 0.05)):g} %"
+
+
 def measures(verdict: Facts) -> list[dict[str, str]]:
     """The three figures of a verdict: difference, probability, data multiplier."""
     difference, multiplier = part(verdict, "difference") or {}, part(verdict, "multiplier") or {}
-    confidence = f"{100 * (1 - verdict.get('level', 0.05)):g} %"
+    other = "one random draw" if against(verdict) == "random" else against(verdict)
+    bounds = interval(difference.get("low"), difference.get("high"))
     return [
-        {"name": "data multiplier", "value": _multiplier(multiplier), "detail": _multiplier_detail(multiplier)},
+        {"name": "data multiplier", "value": worth(multiplier), "detail": _worth_detail(multiplier)},
         {
             "name": "bits per byte saved",
             "value": number(difference.get("estimate"), 3),
-            "detail": f"{confidence} prediction interval {interval(difference.get('low'), difference.get('high'))}",
+            "detail": f"against {against(verdict)}; {confidence(verdict)} prediction interval {bounds}",
         },
         {
             "name": "probability of being better",
             "value": probability(verdict.get("p_better")),
-            "detail": f"than one random draw; decided at level {verdict.get('level', 0.05):g}",
+            "detail": f"than {other}; decided at level {verdict.get('level', 0.05):g}",
         },
     ]
 
 
-def _multiplier(multiplier: Facts) -> str:
+def worth(multiplier: Facts) -> str:
+    """The data multiplier, or the bounds that are left of it where it is censored.
+
+    >>> worth({"estimate": 3.79}), worth({"low": 8.1}), worth({"low": 0.4, "high": 2.2}), worth({})
+    ('×3.8', 'above ×8.1', '×0.40 to ×2.2', 'unknown')
+    """
+    estimate, low, high = (multiplier.get(name) for name in ("estimate", "low", "high"))
+    if estimate is not None:
+        return times(estimate)
+    if low is not None and high is not None:
+        return f"{times(low)} to {times(high)}"
+    return f"above {times(low)}" if low is not None else f"below {times(high)}" if high is not None else UNKNOWN
+
+
+def _worth_detail(multiplier: Facts) -> str:
+    low, high = multiplier.get("low"), multiplier.get("high")
     if multiplier.get("estimate") is not None:
-        return times(multiplier["estimate"])
-    return f"above {times(multiplier['low'])}" if multiplier.get("low") is not None else UNKNOWN
-
-
-def _multiplier_detail(multiplier: Facts) -> str:
-    if multiplier.get("estimate") is None:
-        if multiplier.get("low") is None:
-            return "random's curve does not reach this choice"
-        return "a bound, not an estimate: beyond random's largest budget"
-    return (
-        f"random data needed for the same loss; interval {interval(multiplier.get('low'), multiplier.get('high'), 2)}"
-    )
+        return f"random data needed for the same loss; interval {interval(low, high, 2)}"
+    if low is None and high is None:
+        return "cannot be told from these trials"
+    side = "beyond random's largest budget" if high is None else "outside random's budgets"
+    return f"a bound, not an estimate: {side}"
 
 
 def caveats(verdict: Facts) -> list[str]:
@@ -250,7 +282,7 @@ def caveats(verdict: Facts) -> list[str]:
     judge, found = part(verdict, "judge") or {}, []
     name = one_line(judge.get("name") or "the judge", 80)
     if verdict.get("shares_features"):
-        features = f" ({one_line(judge['features'], 80)})" if judge.get("features") else ""
+        features = f" ({_listed(judge['features'])})" if judge.get("features") else ""
         found.append(
             f"Selector and judge share features{features}: "
             "part of the gain may be of that kind; verify with another judge too."
@@ -264,16 +296,17 @@ def caveats(verdict: Facts) -> list[str]:
             f"Held-out text: {count(held.get('documents'))} documents, {size(held.get('bytes'))}, "
             f"{one_line(held.get('path', ''), 200)}."
         )
-    general = part(verdict, "general")
-    if isinstance(general, Mapping) and general.get("sentence"):
-        found.append(one_line(general["sentence"], 300))
     overlap = part(verdict, "overlap") or {}
     if overlap.get("documents"):
         fate = "they were removed from every arm" if overlap.get("removed") else "they stayed in the arms"
         found.append(f"{count(overlap['documents'])} documents of the pool overlap the held-out text; {fate}.")
     elif overlap:
         found.append("No document of the pool overlaps the held-out text.")
-    return found
+    return found + [visible(note) for note in part(verdict, "notes") or []]
+
+
+def _listed(words: Any) -> str:
+    return one_line(words if isinstance(words, str) else ", ".join(map(str, words)), 120)
 
 
 def arms(verdict: Facts) -> list[dict[str, str]]:

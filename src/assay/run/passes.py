@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, final
 
@@ -20,9 +21,10 @@ from assay.io import store as stored
 from assay.io.fields import Fields
 from assay.io.sources import Piece, Shard, plan
 from assay.io.store import Store
+from assay.run.jobs import Gather, Index, Job, Reduce, unreadable_path
 from assay.run.local import Local
 from assay.run.table import Table, build
-from assay.run.visit import Gather, Index, Job, Reduce, Visit, peak_memory, visit
+from assay.run.visit import Visit, peak_memory, visit
 from assay.types import Batch, Texts, join_texts
 
 Watch = Callable[[str, int, int], None]
@@ -56,11 +58,14 @@ class Pool(Rows):
     watch: Watch = quiet
     stats: dict[int, str] = field(default_factory=dict)
     stages: list[Stage] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
     table: Table | None = None
     alive: np.ndarray | None = None
+    planned: tuple[Piece, ...] = ()
 
     def __post_init__(self) -> None:
-        self.pieces: tuple[Piece, ...] = plan(self.shards)
+        self.planned = self.planned or plan(self.shards)
+        self.pieces = self.planned
         self._planned = Counter(piece.shard.index for piece in self.pieces)
         self.columns = tuple(name for name in ("id", "source") if getattr(self.fields, name)) + self.fields.extra
         self.index = Index(self.columns)
@@ -150,6 +155,18 @@ class Pool(Rows):
             parts.append(np.asarray(stored.load(self.task(piece, ()).at(file)))[: stop - first])
         return np.concatenate(parts)
 
+    def unreadable(self) -> Iterator[dict[str, Any]]:
+        """Every row that cannot be read, in row order, as `quarantine.jsonl` lists it."""
+        table, lines_before, shard = self.count(), 0, -1
+        for number, piece in enumerate(self.pieces):
+            lines_before = lines_before if piece.shard.index == shard else 0
+            shard, (first, stop) = piece.shard.index, table.ranges[number]
+            for entry in stored.read_lines(unreadable_path(self.task(piece, ()).path(self.index))):
+                if first + entry["row"] < stop:
+                    place = {"file": piece.shard.path, "line": lines_before + entry["line"], "row": first + entry["row"]}
+                    yield {**place, **{key: entry[key] for key in ("reason", "offset", "length", "hash", "raw")}}
+            lines_before += table.lines[number]
+
     def ids(self) -> Iterator[Texts]:
         """The ids of the rows, piece by piece, as the rows carry them ('' where one has none)."""
         for piece, (first, stop) in zip(self.pieces, self.count().ranges, strict=True):
@@ -162,9 +179,11 @@ class Pool(Rows):
         if self.table is None and self.limit is not None:
             self._count_to_limit()
         counting = (self.index,) if self.table is None else ()
-        tasks = [self.task(piece, (*counting, *jobs), self._alive_in(piece)) for piece in self.pieces]
-        lacking = [_only_missing(task) for task in tasks]
-        self._run(stage, [task for task in lacking if task.jobs])
+        tasks = [self.task(piece, (*counting, *jobs), self._alive_in(number)) for number, piece in enumerate(self.pieces)]
+        lacking = [task for task in map(_only_missing, tasks) if task.jobs]
+        self._run(stage, lacking)
+        if 0 < len(lacking) < len(tasks):
+            self.notes.append(f"{stage}: {len(tasks) - len(lacking)} of {len(tasks)} pieces of the pool were in the store")
         if self.table is None:
             self._settle()
 
@@ -175,7 +194,7 @@ class Pool(Rows):
             contents = [facts["content"] for piece, (_, facts) in zip(self.pieces, loaded, strict=True) if piece.shard == shard]
             if len(contents) == self._planned[shard.index]:
                 self.store.finish(self.stats[shard.index], stored.digest(contents, self.fields, self.columns))
-        self.table = build(self.pieces, loaded, self.fields.extra, self.limit)
+        self.table = build(loaded, self.fields.extra, self.limit)
         if self.limit is not None:
             self.alive = self.table.readable
 
@@ -210,15 +229,18 @@ class Pool(Rows):
         stage.seconds, stage.bytes, stage.peak = time.perf_counter() - start, total, sum(peaks.values())
         self.stages.append(stage)
 
-    def log(self, name: str, seconds: float, size: int) -> None:
-        """Note what a stage cost that was not a pass."""
-        self.stages.append(Stage(name, seconds, size, peak_memory()[0]))
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Note what something cost that was not a pass."""
+        start = time.perf_counter()
+        yield
+        self.stages.append(Stage(name, time.perf_counter() - start, 0, peak_memory()[0]))
 
-    def _alive_in(self, piece: Piece) -> np.ndarray | None:
+    def _alive_in(self, number: int) -> np.ndarray | None:
         if self.alive is None or self.table is None:
             return None
-        first, stop = self.table.ranges[self.pieces.index(piece)]
-        return self.table.padded(self.alive[first:stop], self.pieces.index(piece))
+        first, stop = self.table.ranges[number]
+        return self.table.padded(self.alive[first:stop], number)
 
     def alive_key(self) -> str:
         """What tells one set of living rows from another in the store."""

@@ -13,7 +13,6 @@ import numpy as np
 import pyarrow as pa
 from jaxtyping import Bool, Int32, Int64, UInt64
 
-from assay.io.sources import Piece
 from assay.types import Groups, occurrence
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
@@ -23,7 +22,8 @@ Loaded = tuple[pa.Table, dict[str, Any]]
 @final
 @dataclass(frozen=True)
 class Table:
-    """`ranges` give each piece its rows; `counts` are the rows that the piece holds, more than its range where a limit cut it."""
+    """`ranges` give each piece its rows; `counts` are the rows that a piece holds, more than its range where a limit cut it,
+    and `lines` its lines; `bad` are the unreadable rows by reason."""
 
     ranges: tuple[tuple[int, int], ...]
     counts: tuple[int, ...]
@@ -34,7 +34,8 @@ class Table:
     source_names: tuple[str, ...]
     extra: dict[str, np.ndarray]
     blank: int
-    bad: tuple[dict[str, Any], ...]
+    lines: tuple[int, ...]
+    bad: dict[str, np.ndarray]
 
     def __len__(self) -> int:
         return len(self.readable)
@@ -54,7 +55,7 @@ class Table:
         return np.concatenate([mask, np.zeros(self.counts[piece] - len(mask), bool)])
 
 
-def build(pieces: Sequence[Piece], loaded: Sequence[Loaded], extra: Sequence[str], limit: int | None) -> Table:
+def build(loaded: Sequence[Loaded], extra: Sequence[str], limit: int | None) -> Table:
     """Join the tables of all pieces, in order, cut to `limit` rows."""
     counts = np.array([facts["rows"] for _, facts in loaded], np.int64)
     stops = np.minimum(np.cumsum(counts), np.iinfo(np.int64).max if limit is None else limit)
@@ -71,7 +72,8 @@ def build(pieces: Sequence[Piece], loaded: Sequence[Loaded], extra: Sequence[str
         source_names=names,
         extra={name: _column(tables, name, np.float64)[:limit] for name in extra},
         blank=sum(facts["blank"] for _, facts in loaded),
-        bad=tuple(entry for entry in _bad(pieces, loaded, starts) if limit is None or entry["row"] < limit),
+        lines=tuple(facts["lines"] for _, facts in loaded),
+        bad=_bad(loaded, starts, limit),
     )
 
 
@@ -90,14 +92,11 @@ def _sources(tables: Sequence[pa.Table], limit: int | None) -> tuple[np.ndarray 
     return coded.indices.to_numpy(zero_copy_only=False)[:limit].astype(np.int32), tuple(coded.dictionary.to_pylist())
 
 
-def _bad(pieces: Sequence[Piece], loaded: Sequence[Loaded], starts: np.ndarray) -> list[dict[str, Any]]:
-    """Unreadable rows with their global row and their line in the file."""
-    placed, lines_before, shard = [], 0, -1
-    for piece, (_, facts), start in zip(pieces, loaded, starts, strict=True):
-        lines_before = lines_before if piece.shard.index == shard else 0
-        shard = piece.shard.index
-        for entry in facts["bad"]:
-            place = {"file": piece.shard.path, "line": entry["line"] + lines_before, "row": int(start) + entry["row"]}
-            placed.append({**place, **{key: entry[key] for key in ("reason", "offset", "length", "hash", "raw")}})
-        lines_before += facts["lines"]
-    return placed
+def _bad(loaded: Sequence[Loaded], starts: np.ndarray, limit: int | None) -> dict[str, np.ndarray]:
+    """Unreadable rows by reason, as global row numbers."""
+    found: dict[str, list[np.ndarray]] = {}
+    for (_, facts), start in zip(loaded, starts, strict=True):
+        for reason, rows in facts["bad"].items():
+            found.setdefault(reason, []).append(start + np.array(rows, np.int64))
+    joined = {reason: np.concatenate(parts) for reason, parts in found.items()}
+    return {reason: rows if limit is None else rows[rows < limit] for reason, rows in joined.items()}

@@ -59,7 +59,7 @@ class Trial:
 @final
 @dataclass(frozen=True)
 class Arm:
-    """Rows in row order (one that is used twice stands twice); `keep` bytes of the row `cut`, or all of it if `cut` is -1."""
+    """Rows in row order (one used twice stands twice); only `keep` bytes of the row `cut`, if that is not -1."""
 
     name: str
     seed: int
@@ -77,7 +77,9 @@ class Arm:
             at += len(block)
             yield self._shortened(block.take(np.repeat(np.arange(len(block)), times)), np.repeat(rows, times))
         if at != len(distinct):
-            raise InputError(f"arm {self.name!r} asked for {len(distinct)} rows and got {at}: the pool changed since the run")
+            raise InputError(
+                f"arm {self.name!r} asked for {len(distinct)} rows and got {at}: the pool changed since the run"
+            )
 
     def _shortened(self, block: Texts, rows: Int64[np.ndarray, "b"]) -> Texts:
         found = np.flatnonzero(rows == self.cut)
@@ -93,7 +95,7 @@ class Arm:
 @final
 @dataclass(frozen=True)
 class Plan:
-    """Every arm to train: `budgets` of random's curve rise, `budgets[start]` is the choice's; `notes` are for the reader."""
+    """Every arm to train; `budgets` of random's curve rise, `budgets[start]` is the choice's; `notes` for the reader."""
 
     arms: tuple[Arm, ...]
     budgets: Int64[np.ndarray, "p"]
@@ -148,7 +150,7 @@ class Frame:
         return position[self.rows[position] == rows] if len(self.rows) else position[:0]
 
     def drawn(self, key: int, budget: int) -> Int64[np.ndarray, "k"]:
-        """Positions in the order of draw `key`, as many as reach `budget` bytes; only the share that can matter is sorted."""
+        """Positions in the order of draw `key`, at least `budget` bytes; only the share that can matter is sorted."""
         luck = uniform(key, self.names)
         share, total = budget / max(1, int(self.sizes.sum())), len(self.rows)
         for ceiling in (share * 1.1 + 1e-4, share * 2 + 1e-2, 1.0):
@@ -159,7 +161,7 @@ class Frame:
 
 
 def arm(name: str, seed: int, frame: Frame, order: Int64[np.ndarray, "k"], budget: int) -> Arm:
-    """The longest prefix of `order` (positions in the frame) within `budget` bytes, and the beginning of the next row."""
+    """The longest prefix of `order` (positions in the frame) within `budget` bytes, and the next row's beginning."""
     spent = np.cumsum(frame.sizes[order], dtype=np.int64)
     whole = int(np.searchsorted(spent, budget, side="right"))
     rest = budget - (int(spent[whole - 1]) if whole else 0)
@@ -169,7 +171,7 @@ def arm(name: str, seed: int, frame: Frame, order: Int64[np.ndarray, "k"], budge
 
 
 def ladder(budget: int, most: int, trial: Trial) -> tuple[Int64[np.ndarray, "p"], int]:
-    """Budgets of random's curve, doubling from an eighth of `budget` up to `reach` times or `most`; and where `budget` stands.
+    """Budgets of random's curve, doubling from an eighth of `budget` up to `reach` times or `most`; and its place.
 
     Where fewer than five fit, smaller ones are added below.
 
@@ -193,15 +195,15 @@ def plan(
 ) -> Plan:
     """Lay out every arm: the fixed ones by name (`choice` first; perhaps a reference), random's draws, the pool.
 
-    Rows that the frame lacks (removed as overlap, unreadable, empty) leave the fixed arms too. Raises InputError where an
-    arm holds no text.
+    Rows that the frame lacks (removed as overlap, unreadable, empty) leave the fixed arms too. Raises InputError where
+    an arm holds no text.
     """
     check(trial)
     places = {name: frame.at(rows) for name, rows in fixed.items()}
     held = {name: int(frame.sizes[at].sum()) for name, at in places.items()}
     for name, size in held.items():
         if size == 0:
-            raise InputError(f"arm {name!r} must hold text to train on; it has none left: choose more rows, or check the pool")
+            raise InputError(f"arm {name!r} must hold text to train on; it has none left: choose more rows")
     whole = int(frame.sizes.sum())
     budget = min(*held.values(), whole, trial.trial_bytes)
     budgets, start = ladder(budget, min(whole, max(budget, trial.curve_bytes)), trial)

@@ -118,7 +118,9 @@ def difference(
     return _verdict(estimate, drawn, own.count - 1.0, extra, seen_degrees, level)
 
 
-def _verdict(estimate: float, drawn: float, drawn_degrees: float, extra: float, extra_degrees: float, level: float) -> Difference:
+def _verdict(
+    estimate: float, drawn: float, drawn_degrees: float, extra: float, extra_degrees: float, level: float
+) -> Difference:
     variance = drawn + extra
     if variance <= 0:  # every draw is the same arm (the budget is the pool): equal is undecided, else plain
         sign = float(np.sign(estimate))
@@ -170,7 +172,7 @@ def against_fixed(
 def check(draws: int, documents: int) -> None:
     """Raise a sentence where there is too little to judge by."""
     if draws < LEAST_DRAWS:
-        raise RecipeError(f"verify needs at least {LEAST_DRAWS} seeds to know how much random varies; got {draws}: raise --seeds")
+        raise RecipeError(f"verify needs at least {LEAST_DRAWS} seeds, to know how much random varies; got {draws}")
     if documents < LEAST_DOCUMENTS:
         raise InputError(
             f"the eval set must hold at least {LEAST_DOCUMENTS} documents with text; got {documents}: "

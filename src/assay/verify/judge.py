@@ -26,7 +26,7 @@ Bits = Float64[np.ndarray, "d"]
 
 
 class Judge(ABC):
-    """What every proxy offers; `features` are what it looks at, so that a verdict can say what selector and judge share."""
+    """What every proxy offers; `features` are what it looks at, so a verdict can say what selector and judge share."""
 
     name: ClassVar[str]
     features: ClassVar[tuple[str, ...]]
@@ -76,7 +76,7 @@ def proxy(name: str) -> Judge:
 @final
 @dataclass(frozen=True)
 class Held:
-    """Held-out documents with text, where they came from, and a fingerprint that changes with their content or order."""
+    """Held-out documents, where they came from, and a fingerprint that changes with their content or order."""
 
     path: str
     documents: Texts

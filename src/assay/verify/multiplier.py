@@ -44,7 +44,7 @@ class Multiplier:
 
 
 def crossing(budgets: Float[np.ndarray, "p"], gaps: Float[np.ndarray, "p"], start: int) -> float | None:
-    """The budget nearest to `budgets[start]` at which `gaps` (falling, on the whole) passes zero; null if it never does.
+    """The budget nearest to `budgets[start]` at which `gaps` (falling, on the whole) passes zero; None if none does.
 
     A gap above zero at the start means that random is still worse there: look to larger budgets; else to smaller ones.
     Only the two budgets around the change of sign are inverted, so a wobble of the curve elsewhere has no say.
@@ -75,7 +75,7 @@ def multiplier(
     start: int,
     level: float = 0.05,
 ) -> Multiplier:
-    """Invert the comparison of the choice with random at each of p rising budgets; the choice's own is `budgets[start]`.
+    """Compare the choice with random at each of p rising budgets (its own is `budgets[start]`) and invert.
 
     Raises RecipeError below five budgets or where they do not rise.
     """

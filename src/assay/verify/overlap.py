@@ -12,6 +12,7 @@ are not found (Yang et al. 2023, https://arxiv.org/abs/2311.04850).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import final
 
 import numpy as np
@@ -83,8 +84,8 @@ def _longest_runs(kept: Bool[np.ndarray, "q"], owner: Int64[np.ndarray, "q"], do
     longest = np.zeros(documents, np.int64)
     breaks = np.flatnonzero(~kept | (np.diff(owner, prepend=-1) != 0))
     bounds = np.concatenate([breaks, [len(kept)]]) if len(breaks) else np.array([len(kept)])
-    for start, stop in zip(bounds[:-1], bounds[1:], strict=True):
-        run = int(stop - start) - (0 if kept[start] else 1)
+    for start, stop in pairwise(bounds.tolist()):
+        run = stop - start - (0 if kept[start] else 1)
         longest[owner[start]] = max(longest[owner[start]], run)
     return longest
 
@@ -99,7 +100,7 @@ def refuse(rows: Int64[np.ndarray, "r"], total: int, eval_path: str, decontamina
     if len(rows) and not decontaminate:
         shown = ", ".join(str(row) for row in rows[:5].tolist()) + (", ..." if len(rows) > 5 else "")
         raise InputError(
-            f"the eval set {eval_path} must hold text that the pool does not; {len(rows):,} of the pool's {total:,} rows "
-            f"repeat documents of it (rows {shown}): give held-out documents, or add --decontaminate to leave those rows "
-            "out of every arm"
+            f"the eval set {eval_path} must hold text that the pool does not; {len(rows):,} of the pool's {total:,} "
+            f"rows repeat documents of it (rows {shown}): give held-out documents, or add --decontaminate to leave "
+            "those rows out of every arm"
         )

@@ -20,7 +20,7 @@ from assay.verify.multiplier import Multiplier, multiplier
 @final
 @dataclass(frozen=True)
 class Question:
-    """What was asked: the eval set, a general one beside it or None, the arm to beat, who chose and what it looks at."""
+    """What was asked: the eval set, a general one or None, the arm to beat, who chose and what that looks at."""
 
     held: Held
     general: Held | None = None
@@ -44,14 +44,15 @@ class Measured:
 
     @classmethod
     def of(cls, results: Sequence[Result], plan: Plan, trial: Trial, which: int) -> Measured:
-        """Sort the results of one eval set; where a budget is the whole pool, every draw of random is the pool itself."""
+        """The results on one eval set; where a budget is the whole pool, every draw of random is the pool itself."""
         bits = {(one.name, one.seed, one.budget): one.bits[which] for one in results}
         missing = [arm.name for arm in plan.arms if (arm.name, arm.seed, arm.budget) not in bits]
         if missing:
             raise RunError(f"verify needs a result for each of {len(plan.arms)} arms; missing: {', '.join(missing)}")
         fixed = {name: found for (name, _, _), found in bits.items() if name != "random"}
         curve = [
-            [bits.get(("random", seed, int(size)), fixed["pool"]) for seed in range(trial.seeds)] for size in plan.budgets
+            [bits.get(("random", seed, int(size)), fixed["pool"]) for seed in range(trial.seeds)]
+            for size in plan.budgets
         ]
         return cls(fixed, np.array(curve))
 
@@ -64,12 +65,11 @@ class Measured:
 
 
 def verdict(plan: Plan, results: Sequence[Result], trial: Trial, judge: Judge, question: Question) -> dict[str, Any]:
-    """Everything that `verdict.json` says about the trials; the caller adds overlap, selection cost, digest and time."""
+    """All that `verdict.json` says about the trials; the caller adds overlap, selection cost, digest and time."""
     measured = [Measured.of(results, plan, trial, which) for which in range(len(question.sets))]
+    sizes = question.held.documents.sizes
     found = measured[0].compare(question.against, plan, question.held, trial.level)
-    worth = multiplier(
-        measured[0].fixed["choice"], measured[0].curve, plan.budgets, question.held.documents.sizes, plan.start, trial.level
-    )
+    worth = multiplier(measured[0].fixed["choice"], measured[0].curve, plan.budgets, sizes, plan.start, trial.level)
     shared = sorted(set(judge.features) & set(question.selector_features))
     facts = {
         "answer": found.answer,
@@ -139,9 +139,9 @@ def sentence(facts: Mapping[str, Any], shared: Sequence[str]) -> str:
     over = f" ({min(reference):.3f} to {max(reference):.3f} over {len(reference)} draws)" if len(reference) > 1 else ""
     between = facts["difference"]
     parts = [
-        f"{facts['answer']}: the choice reaches {choice:.3f} bits per byte against {np.mean(reference):.3f}{over} for "
-        f"{facts['against']} at the same {amount(facts['budget']['bytes'])}, {100 * (1 - facts['level']):g} % interval of "
-        f"the difference {between['low']:.3f} to {between['high']:.3f}, probability of being better "
+        f"{facts['answer']}: the choice reaches {choice:.3f} bits per byte against {np.mean(reference):.3f}{over} "
+        f"for {facts['against']} at the same {amount(facts['budget']['bytes'])}, {100 * (1 - facts['level']):g} % "
+        f"interval of the difference {between['low']:.3f} to {between['high']:.3f}, probability of being better "
         f"{probability(facts['p_better'])}; {worth(Multiplier(**facts['multiplier']))}."
     ]
     if facts["general"]:
@@ -187,12 +187,12 @@ def _range(low: float | None, high: float | None) -> str:
 def amount(size: int) -> str:
     """Bytes as people say them.
 
-    >>> amount(1_234_567), amount(999)
-    ('1.2 MB', '999 bytes')
+    >>> amount(1_234_567), amount(99_990), amount(999)
+    ('1.2 MB', '100 kB', '999 bytes')
     """
     for unit, scale in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
         if size >= scale:
-            return f"{size / scale:.3g} {unit}" if size >= 100 * scale else f"{size / scale:.2g} {unit}"
+            return f"{size / scale:.1f} {unit}" if size < 9.95 * scale else f"{size / scale:.0f} {unit}"
     return f"{size} bytes"
 
 

@@ -1,0 +1,203 @@
+"""What can be done with the rows of a piece while it is read: count it, fit on it, score it, annotate it, hand rows back."""
+
+from __future__ import annotations
+
+import base64
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, final
+
+import numpy as np
+
+from assay.contracts import Annotator, Merge, Part, Scorer
+from assay.io import files, store
+from assay.io.blocks import Bad, Block
+from assay.io.sources import Piece
+from assay.io.tokenizers import load_model
+from assay.types import Batch, Fitted, Texts, join_texts
+
+
+class Job(ABC):
+    """Something to do with every block of a piece; made anew in the worker for each piece."""
+
+    @property
+    @abstractmethod
+    def file(self) -> str:
+        """The end of the name under which the store keeps the result."""
+
+    @abstractmethod
+    def block(self, block: Block, batch: Batch, first: int) -> Any:
+        """What one block gives: all its rows in `block`, the living and readable ones in `batch`; its first row is `first`."""
+
+    @abstractmethod
+    def finish(self, parts: list[Any], rows: int, piece: Piece, path: Path) -> None:
+        """Join the blocks' parts and save them."""
+
+
+@final
+@dataclass(frozen=True)
+class Index(Job):
+    """Counts rows and keeps what selecting needs of each: bytes of text, content hash, id, source, numbers asked for."""
+
+    columns: tuple[str, ...]
+
+    @property
+    def file(self) -> str:
+        return f"index-{store.digest(self.columns)[:16]}.arrow"
+
+    def block(self, block: Block, batch: Batch, first: int) -> tuple[dict[str, Any], tuple[Bad, ...], int, int]:
+        """Spread the readable rows' values over all rows of the block."""
+        rows, spread = block.batch.rows, {}
+        for name, values in self._values(block).items():
+            if isinstance(values, Texts):
+                spread[name] = _spread_texts(values, rows - first, block.count)
+            else:
+                empty = np.nan if values.dtype.kind == "f" else 0
+                spread[name] = np.full(block.count, empty, values.dtype)
+                spread[name][rows - first] = values
+        spread["line"] = block.line_numbers.astype(np.int64)
+        return spread, block.bad, block.blank, block.lines
+
+    def _values(self, block: Block) -> dict[str, Any]:
+        batch = block.batch
+        fixed = {"bytes": batch.text.sizes.astype(np.int64), "hash": batch.hashes, "readable": np.ones(len(batch), bool)}
+        return {**fixed, **{name: batch.columns[name] for name in self.columns if name in batch.columns}}
+
+    def finish(self, parts: list[Any], rows: int, piece: Piece, path: Path) -> None:
+        """One table for the piece; unreadable rows and counts go with it as facts."""
+        columns = {name: _join([part[0][name] for part in parts]) for name in (parts[0][0] if parts else ())}
+        bad = [_bad_facts(entry) for part in parts for entry in part[1]]
+        if bad:
+            files.write_bytes(str(unreadable_path(path)), b"".join(json.dumps(entry).encode() + b"\n" for entry in bad))
+        facts = {
+            "rows": rows,
+            "bad": _reasons(bad),
+            "blank": sum(part[2] for part in parts),
+            "lines": sum(part[3] for part in parts),
+            "content": store.content_digest(piece),
+        }
+        store.save_table(path, columns, facts)
+
+
+@final
+@dataclass(frozen=True)
+class Reduce(Job):
+    """One part of a fit: a commutative monoid over the living rows."""
+
+    part: Part
+    merge: Merge
+    key: str
+
+    @property
+    def file(self) -> str:
+        return f"part-{self.key}.npz"
+
+    def block(self, block: Block, batch: Batch, first: int) -> Any:
+        return self.part(batch) if len(batch) else None
+
+    def finish(self, parts: list[Any], rows: int, piece: Piece, path: Path) -> None:
+        merged = self.fold(parts)
+        store.save(path, () if merged is None else merged)
+
+    def fold(self, parts: list[Any]) -> Any:
+        """The parts merged into one; None where no block had a living row."""
+        merged = None
+        for part in parts:
+            merged = part if merged is None else merged if part is None else self.merge(merged, part)
+        return merged
+
+
+@final
+@dataclass(frozen=True)
+class Score(Job):
+    """One score for every row: NaN where the row is unreadable, not alive, or declined by the method."""
+
+    scorer: Scorer
+    fitted: Fitted
+    key: str
+
+    @property
+    def file(self) -> str:
+        return f"score-{self.key}.npy"
+
+    def block(self, block: Block, batch: Batch, first: int) -> tuple[np.ndarray, np.ndarray]:
+        return batch.rows, self.scorer.score(self.fitted, batch).astype(np.float64)
+
+    def finish(self, parts: list[Any], rows: int, piece: Piece, path: Path) -> None:
+        scores = np.full(rows, np.nan)
+        for positions, values in parts:
+            scores[positions] = values
+        store.save(path, scores)
+
+
+@final
+@dataclass(frozen=True)
+class Annotate(Job):
+    """One whole number for every row by an annotator; 0 where the row is unreadable."""
+
+    annotator: Annotator
+    column: str
+    key: str
+
+    @property
+    def file(self) -> str:
+        return f"column-{self.key}.npy"
+
+    def block(self, block: Block, batch: Batch, first: int) -> tuple[np.ndarray, np.ndarray]:
+        models = {name: load_model(name, path) for name, path in self.annotator.models.items()}
+        return batch.rows, self.annotator.annotate(batch, models)[self.column]
+
+    def finish(self, parts: list[Any], rows: int, piece: Piece, path: Path) -> None:
+        values = np.zeros(rows, np.int64)
+        for positions, found in parts:
+            values[positions] = found
+        store.save(path, values)
+
+
+@final
+@dataclass(frozen=True)
+class Gather(Job):
+    """Not stored: hands back the batch of some rows, through a function of it."""
+
+    use: Callable[[Batch], Any]
+
+    @property
+    def file(self) -> str:
+        return ""
+
+    def block(self, block: Block, batch: Batch, first: int) -> Any:
+        return self.use(batch) if len(batch) else None
+
+    def finish(self, parts: list[Any], rows: int, piece: Piece, path: Path) -> None:
+        raise AssertionError("gathered parts are handed back, not stored")
+
+
+def _spread_texts(values: Texts, positions: np.ndarray, count: int) -> Texts:
+    sizes = np.zeros(count, np.int64)
+    sizes[positions] = values.sizes
+    data = values.data[values.offsets[0] : values.offsets[-1]]
+    return Texts(data, np.concatenate([np.zeros(1, np.int64), np.cumsum(sizes)]))
+
+
+def _join(columns: list[Any]) -> Any:
+    return join_texts(columns) if isinstance(columns[0], Texts) else np.concatenate(columns)
+
+
+def unreadable_path(index: Path) -> Path:
+    """Where the unreadable rows of a piece are kept, beside its index."""
+    return index.with_suffix(".bad.jsonl")
+
+
+def _reasons(bad: list[dict[str, Any]]) -> dict[str, list[int]]:
+    """Rows by reason."""
+    found: dict[str, list[int]] = {}
+    for entry in bad:
+        found.setdefault(entry["reason"], []).append(entry["row"])
+    return found
+
+
+def _bad_facts(entry: Bad) -> dict[str, Any]:
+    return {**asdict(entry), "raw": base64.b64encode(entry.raw).decode("ascii")}
