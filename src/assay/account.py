@@ -8,25 +8,24 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, final
 
 import numpy as np
+from jaxtyping import Int64
 
 from assay import __version__, catalog
 from assay.contracts import Explainer
 from assay.decide import Decision
 from assay.io import files, store
 from assay.io.fields import Fields
-from assay.io.sources import Shard
+from assay.io.sources import Piece, Shard
 from assay.outputs import Ledger
 from assay.recipe import Recipe, to_tree
 from assay.run.local import Local
 from assay.run.passes import Pool, Watch, quiet
 from assay.runs import Run
+from assay.state import State
 from assay.types import Fitted
-
-if TYPE_CHECKING:
-    from assay.engine import State
 
 BYTES_PER_TOKEN = 4.0  # of English under byte-pair vocabularies; only for an estimate that is labelled as one
 _LIBRARIES = ("numpy", "numba", "polars", "pyarrow")
@@ -52,14 +51,34 @@ def write(recipe: Recipe, out: Path, state: State, decision: Decision, ledger: L
         "signals": state.files,
         "scores": state.scores,
         "fits": {name: dict(fitted.notes) for name, fitted in state.fits.items()},
-        "store": str(pool.store.root.absolute()),
+        "inputs": inputs(state, recipe),
+        "store": _place_of_store(pool, out),
         "shards": [asdict(shard) for shard in pool.shards],
         "fields": asdict(pool.fields),
         "stats": {str(index): stat for index, stat in pool.stats.items()},
+        "pieces": [(piece.shard.index, piece.number, piece.start, piece.stop) for piece in pool.planned],
         "limit": pool.limit,
     }
     files.write_json(str(out / "run.json"), account)
     return Run(out)
+
+
+def _place_of_store(pool: Pool, out: Path) -> str:
+    """Where the signals lie: relative to the run folder if inside it, so that the folder may be moved."""
+    root, own = pool.store.root.absolute(), out.absolute()
+    return str(root.relative_to(own) if root.is_relative_to(own) else root)
+
+
+def inputs(state: State, recipe: Recipe) -> str:
+    """What all files that decide about a run are taken for, unread: a finished run with the same inputs stands."""
+    others = [store.file_key(path) for path in (*recipe.read.scores, *filter(None, [recipe.tokenizer]))]
+    return store.digest(state.pool.stats, [target.stats for target in state.targets], others)
+
+
+def content(state: State, recipe: Recipe) -> str:
+    """What those files hold."""
+    others = [files.read_bytes(path) for path in (*recipe.read.scores, *filter(None, [recipe.tokenizer]))]
+    return store.digest(state.pool.fingerprint, [target.fingerprint for target in state.targets], others)
 
 
 def _amounts(state: State, decision: Decision, recipe: Recipe) -> dict[str, Any]:
@@ -102,7 +121,9 @@ def reopen(run: Run, local: Local, watch: Watch = quiet) -> Pool:
     shards = tuple(Shard(**{**shard, "files": tuple(shard["files"])}) for shard in told["shards"])
     fields = Fields(**{**told["fields"], "extra": tuple(told["fields"]["extra"])})
     stats = {int(index): stat for index, stat in told["stats"].items()}
-    return Pool(shards, fields, store.Store(Path(told["store"])), local, told["limit"], watch, stats)
+    pieces = tuple(Piece(shards[index], *place) for index, *place in told["pieces"])
+    kept = store.Store(run.path / told["store"])
+    return Pool(shards, fields, kept, local, told["limit"], watch, stats, planned=pieces)
 
 
 def fits(run: Run) -> dict[str, Fitted]:
@@ -110,18 +131,19 @@ def fits(run: Run) -> dict[str, Fitted]:
     return {name: Fitted(store.load_named(run.path / "fitted" / f"{name}.npz"), notes) for name, notes in run.facts["fits"].items()}
 
 
+@final
 class View:
     """A finished run with its pool open: texts of rows, and what pulls their scores."""
 
     def __init__(self, run: Run, pool: Pool):
         self.run, self.pool = run, pool
 
-    def texts(self, rows: np.ndarray) -> tuple[list[int], list[str]]:
+    def texts(self, rows: Int64[np.ndarray, "k"]) -> tuple[list[int], list[str]]:
         """Row numbers in order, and their texts."""
         batch = self.pool.take(np.unique(rows))
         return batch.rows.tolist(), list(batch.text)
 
-    def pulls(self, rows: np.ndarray, top: int) -> list[tuple[str, float]] | None:
+    def pulls(self, rows: Int64[np.ndarray, "k"], top: int) -> list[tuple[str, float]] | None:
         """Features with the largest pull on the last score step's scores over some rows; None where it cannot say."""
         steps = [step for step in self.run.recipe.steps if step.kind == "score"]
         learnt = fits(self.run)

@@ -13,7 +13,6 @@ A pool may also be a list of dicts, a pandas or polars frame, a pyarrow table, o
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -22,6 +21,7 @@ from typing import TYPE_CHECKING, Any, final
 
 from assay import flags, recipe
 from assay.errors import RecipeError
+from assay.io import files
 
 if TYPE_CHECKING:
     from assay.run.passes import Pool as Opened
@@ -44,7 +44,7 @@ class Pool:
         from assay.run.local import Local
 
         tree = recipe.parse_read(self.read)
-        return engine.open_pool(self.paths, tree, Store(Path(tempfile.mkdtemp(prefix="assay-"))), Local(1))
+        return engine.open_pool(self.paths, tree, Store(Path(files.temporary_folder("assay-"))), Local(1))
 
     def __len__(self) -> int:
         return len(self.opened)
@@ -84,7 +84,7 @@ def read(
 def _paths(pool: Any) -> tuple[str, ...]:
     from assay.io import frames
 
-    return tuple(frames.spool(pool, "" if frames.is_paths(pool) else tempfile.mkdtemp(prefix="assay-")))
+    return tuple(frames.spool(pool, "" if frames.is_paths(pool) else files.temporary_folder("assay-")))
 
 
 def select(
@@ -126,7 +126,7 @@ def select(
     else:
         source = _source(pool)
         wanted, earlier = commands.compose(source.paths, {**source.read, **given})
-    place = Path(out) if out is not None else Path(tempfile.mkdtemp(prefix="assay-run-"))
+    place = Path(out) if out is not None else Path(files.temporary_folder("assay-run-"))
     return engine.run(wanted, engine.Place(place, None if store is None else Path(store), workers), earlier)
 
 

@@ -85,6 +85,10 @@ def select(
     values = locals()
     flags = {name: values[name] for name in (*names, "scores", "limit", "max_line", "format", "compression", "tokenizer", "seed")}
     flags |= {"score_fields": score_field, "rows": write}
+    if workers != 1 and not dry_run:
+        from assay.run.local import prestart
+
+        prestart()
     from assay import commands
 
     commands.select(pool, out, {key: _template(key, value) for key, value in flags.items()}, workers, store, dry_run, quiet)
@@ -160,6 +164,8 @@ def root(version: Annotated[bool, typer.Option("--version", callback=_version, i
 
 def main() -> None:
     """Run the command; mistakes of the user's end in a sentence, not in a trace."""
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="replace")  # a terminal that is not UTF-8 shows ? for ×, and goes on
     try:
         app()
     except KeyboardInterrupt:

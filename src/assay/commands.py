@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.console import Console
 
 from assay import catalog, flags, recipe
 from assay.errors import AssayError, RecipeError
@@ -23,19 +22,19 @@ def select(
     pool: Sequence[str], out: Path | None, given: dict[str, Any], workers: int | None, store: Path | None, dry_run: bool, quiet: bool
 ) -> None:
     """`assay select`: from a pool, a recipe, or a finished run."""
-    from assay import engine, explain
+    from assay import engine
 
     wanted, earlier = compose(pool, given)
     if dry_run:
         from assay.plan import plan
 
-        terminal.show_plan(plan(wanted, workers), Console())
+        terminal.show_plan(plan(wanted, workers), terminal.console())
         return
     if out is None:
         raise RecipeError("give --out FOLDER, where the run is to be written")
     with Bars(quiet) as bars:
         run = engine.run(wanted, engine.Place(out, store, workers, bars.watch), earlier)
-    terminal.show(explain.summary(run), run.verdict, Console(), str(out))
+    terminal.show(run.summary(), run.verdict, terminal.console(), str(out))
     if wanted.verify.eval:
         trial = wanted.verify
         verify(out, list(trial.eval), list(trial.general), trial.against, trial.proxy, trial.seeds, trial.decontaminate, workers, quiet)
@@ -83,7 +82,7 @@ def verify(
     asked = trial.Asked(tuple(eval_paths), tuple(general), against, proxy, seeds, decontaminate)
     with Bars(quiet) as bars:
         verdict = trial.verify(run, asked, workers, bars.watch)
-    terminal.show_verdict(verdict, Console())
+    terminal.show_verdict(verdict, terminal.console())
 
 
 def report(path: Path, quiet: bool) -> None:
@@ -95,7 +94,7 @@ def report(path: Path, quiet: bool) -> None:
     facts = explain.facts(run)
     files.write_json(str(path / "facts.json"), facts)
     files.write_bytes(str(path / "report.html"), render(facts, run.verdict).encode("utf-8"))
-    terminal.show(facts, run.verdict, Console(), str(path))
+    terminal.show(facts, run.verdict, terminal.console(), str(path))
 
 
 def why(path: Path, row: str) -> None:
@@ -108,13 +107,13 @@ def why(path: Path, row: str) -> None:
         pulls = view.pulls(np.array([told["row"]]), 8) if told["status"] != "quarantined" else None
         told["features"] = [{"feature": name, "weight": weight} for name, weight in pulls or ()]
         told["text"] = "".join(view.texts(np.array([told["row"]]))[1])
-    terminal.show_why(told, Console())
+    terminal.show_why(told, terminal.console())
 
 
 def methods(name: str | None) -> None:
     """`assay methods`: the list, or one method."""
     if name is None:
         everything = [catalog.describe(kind, known) for kind in catalog.KINDS for known in catalog.methods(kind)]
-        terminal.show_methods(everything, Console())
+        terminal.show_methods(everything, terminal.console())
     else:
-        terminal.show_method(catalog.describe(catalog.kind_of(name), name), Console())
+        terminal.show_method(catalog.describe(catalog.kind_of(name), name), terminal.console())

@@ -90,7 +90,11 @@ class Grouper(Method):
 
 
 class Selector(Method):
-    """Rows out of numbers: sees signals, groups and a limit, never text."""
+    """Rows out of numbers: sees signals, groups and a limit, never text.
+
+    It is handed living rows only, and of those only the ones that have a score, if it needs one; the rows that it
+    returns are positions among them.
+    """
 
     @abstractmethod
     def select(self, signals: Signals, groups: Groups | None, limit: Limit, rng: np.random.Generator) -> Selection:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, final
 
@@ -56,10 +55,10 @@ def decide(
     if "score" in selector.needs and not rank_by:
         raise RecipeError(f"{step.name} ranks by a score and there is none; add a score step, --score-field or --scores")
     if len(targets) < 2 or "score" not in selector.needs:
-        ranks = [_rank(rank_by, signals)] if "score" in selector.needs else [None]
+        ranks = [_rank(rank_by, signals, alive)] if "score" in selector.needs else [None]
         shares = np.ones(1)
     else:
-        ranks = [_rank(rank_by, per_target(signals, target, scores)) for target in targets]
+        ranks = [_rank(rank_by, per_target(signals, target, scores), alive) for target in targets]
         shares = np.array([target.share for target in targets]) / sum(target.share for target in targets)
     return _choose(step, selector, signals, groups, alive, limit, ranks, shares, rank_by, seed)
 
@@ -111,7 +110,7 @@ def _constrained(
 ) -> Selection:
     ranked = signals if rank is None else signals.adding("score", rank)
 
-    def run(rows: np.ndarray, part: Limit) -> Selection:
+    def run(rows: Int64[np.ndarray, "c"], part: Limit) -> Selection:
         near = Signals({name: ranked[name][rows] for name in selector.needs if name != "source"})
         inside = None if groups is None else Groups(groups.ids[rows], groups.names)
         chosen = selector.select(near, inside, part.take(rows), np.random.default_rng(seed))
@@ -126,8 +125,11 @@ def _constrained(
     return quotas.select(bounds, groups, candidates, limit, run)
 
 
-def _rank(expression: str, signals: Signals) -> Float[np.ndarray, "n"]:
-    return expressions.evaluate(expression, signals.columns).astype(np.float64)
+def _rank(expression: str, signals: Signals, alive: Bool[np.ndarray, "n"]) -> Float[np.ndarray, "n"]:
+    value = expressions.evaluate(expression, signals.columns, alive)
+    if value.dtype.kind not in "fiub":
+        raise RecipeError(f"a rank must be a number for every row; {expression!r} is none: rank by numbers, filter words with --where")
+    return value.astype(np.float64)
 
 
 def _interleave(parts: list[Selection]) -> Selection:
@@ -137,8 +139,7 @@ def _interleave(parts: list[Selection]) -> Selection:
     joined: dict[str, Any] = {
         name: np.concatenate([getattr(part, name) for part in parts])[order] for name in ("rows", "gains", "weights")
     }
-    reasons: Mapping[str, np.ndarray] = {reason: rows for part in parts for reason, rows in part.reasons.items()}
-    return Selection(joined["rows"], joined["gains"], joined["weights"], False, reasons)
+    return Selection(joined["rows"], joined["gains"], joined["weights"], False, quotas.merge_reasons(parts))
 
 
 def _notes(selection: Selection, limit: Limit) -> tuple[str, ...]:

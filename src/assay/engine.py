@@ -8,16 +8,17 @@ is found in the store or in the run folder, and the bytes come out the same.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
 
 import numpy as np
+from jaxtyping import Bool, Int64
 
 from assay import account, catalog, expressions, outputs
 from assay.contracts import Scorer
 from assay.decide import Decision, decide, limit_for
-from assay.errors import InputError
+from assay.errors import InputError, RecipeError
 from assay.io import files, store
 from assay.io.fields import Fields, detect
 from assay.io.scores import join_scores
@@ -27,7 +28,8 @@ from assay.run.jobs import Annotate, Score
 from assay.run.local import Local
 from assay.run.passes import Pool, Watch, quiet
 from assay.runs import Run
-from assay.types import Budget, Fitted, Signals
+from assay.state import State
+from assay.types import Budget, Signals
 
 
 @final
@@ -41,28 +43,15 @@ class Place:
     watch: Watch = quiet
 
 
-@final
-@dataclass
-class State:
-    """What the steps have made so far: signals by name, which of them score steps made, who dropped which rows."""
-
-    pool: Pool
-    targets: list[Pool]
-    signals: dict[str, np.ndarray] = field(default_factory=dict)
-    scores: list[str] = field(default_factory=list)
-    fits: dict[str, Fitted] = field(default_factory=dict)
-    files: dict[str, str] = field(default_factory=dict)
-    notes: list[str] = field(default_factory=list)
-    dropped: list[tuple[str, np.ndarray]] = field(default_factory=list)
-
-
 def run(recipe: Recipe, place: Place, earlier: Run | None = None) -> Run:
     """Do what the recipe says and return the run folder; scores of an `earlier` run are taken as they are."""
     started = time.time()
-    if (done := outputs.begin(recipe, place.out)) is not None:
-        return done
+    done = outputs.begin(recipe, place.out)
     with Local(place.workers) as local, files.locked(place.out):
+        outputs.claim(recipe, place.out)
         state = open_state(recipe, place, local) if earlier is None else resume_state(recipe, place, local, earlier)
+        if done is not None and done.facts["inputs"] == account.inputs(state, recipe):
+            return done
         for number, step in enumerate(recipe.steps[:-1]):
             apply(step, state, recipe, np.random.default_rng([recipe.seed, number]))
         state.pool.count()
@@ -70,7 +59,7 @@ def run(recipe: Recipe, place: Place, earlier: Run | None = None) -> Run:
             decision = choose(state, recipe)
             ledger = outputs.Ledger.of(state, decision)
         with state.pool.stage("write"):
-            outputs.write(recipe, place.out, state.pool, ledger)
+            outputs.write(recipe, place.out, state.pool, ledger, account.content(state, recipe))
         return account.write(recipe, place.out, state, decision, ledger, started)
 
 
@@ -112,13 +101,15 @@ def resume_state(recipe: Recipe, place: Place, local: Local, earlier: Run) -> St
 def apply(step: Step, state: State, recipe: Recipe, rng: np.random.Generator) -> None:
     """One step before the selection: drop rows by an expression, or add a score where an earlier run has not left it."""
     if step.kind == "where":
-        keep = expressions.evaluate(step.name, columns(state, recipe)).astype(bool)
+        keep = expressions.evaluate(step.name, columns(state, recipe), state.pool.living)
+        if keep.dtype.kind != "b":
+            raise RecipeError(f"a where must be true or false for every row; {step.name!r} is neither: compare it, as in bytes > 200")
         drop(state, f"where: {step.name}", ~keep)
     elif step.alias not in state.scores:
         score(step, state, recipe, rng)
 
 
-def drop(state: State, reason: str, rows: np.ndarray) -> None:
+def drop(state: State, reason: str, rows: Bool[np.ndarray, "n"]) -> None:
     """Take rows out of everything that follows, and remember why."""
     living = state.pool.living
     state.dropped.append((reason, np.flatnonzero(living & rows)))
@@ -157,7 +148,7 @@ def columns(state: State, recipe: Recipe) -> dict[str, Any]:
     return {**own, **state.signals}
 
 
-def count_tokens(pool: Pool, tokenizer: str) -> np.ndarray:
+def count_tokens(pool: Pool, tokenizer: str) -> Int64[np.ndarray, "n"]:
     """Tokens of every row, (n,), by a tokenizer; counted once for a pool and a tokenizer."""
     counter = catalog.build("annotate", "tokens", {"tokenizer": tokenizer})
     job = Annotate(counter, "tokens", store.digest("tokens", files.read_bytes(tokenizer)))

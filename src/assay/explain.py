@@ -6,28 +6,19 @@ are left out, with a note, where the pool is no longer as it was.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import polars as pl
 
+from assay.account import reopened
 from assay.errors import AssayError
-
-if TYPE_CHECKING:
-    from assay.runs import Run
+from assay.runs import FACTS, Run
 
 BINS, EXAMPLES, EXCERPT, SAMPLE, FEATURES = 60, 12, 600, 300, 15
 
 
-_KEYS = ("created", "recipe", "digest", "versions", "counts", "bytes", "tokens", "budget", "stages", "quarantine", "notes")
-
-
-def summary(run: Run) -> dict[str, Any]:
-    """What a run shows when it ends: from its account and its manifest, without a look at any text."""
-    told = run.facts
-    score = {"name": told["rank_by"], "cut": told["cut"]} if told["cut"] is not None else None
-    return {"title": _title(told), **{key: told[key] for key in _KEYS}, "sources": _sources(run), "score": score}
-
+_STAGES = {"quarantined": ("readable", "could not be read"), "budget": ("chosen", "beyond the budget")}
 
 def facts(run: Run) -> dict[str, Any]:
     """Everything `report` shows of a run, as plain JSON."""
@@ -37,11 +28,11 @@ def facts(run: Run) -> dict[str, Any]:
     chosen = readable.filter(pl.col("status") == "chosen")
     examples, features, notes = _from_text(run, readable)
     return {
-        "title": _title(told),
-        **{key: told[key] for key in _KEYS},
+        "title": run.title,
+        **{key: told[key] for key in FACTS},
         "funnel": _funnel(rows),
         "score": _score(readable, chosen, told),
-        "sources": _sources(run),
+        "sources": run.sources(),
         "lengths": _lengths(readable, chosen),
         "features": features,
         "borderline": examples,
@@ -49,23 +40,18 @@ def facts(run: Run) -> dict[str, Any]:
     }
 
 
-def _title(told: dict[str, Any]) -> str:
-    steps = [step for step in told["recipe"]["steps"] if "score" in step or "select" in step]
-    names = " then ".join(str(step.get("score") or step.get("select")) for step in steps)
-    return f"{told['counts']['chosen']:,} of {told['counts']['input']:,} rows by {names}"
-
-
 def _funnel(rows: pl.DataFrame) -> list[dict[str, Any]]:
     """Rows left after each reason for leaving, from the whole input down to the choice."""
     left, sizes = len(rows), int(rows["bytes"].sum())
-    stages = [{"stage": "input", "rows": left, "bytes": sizes, "reason": ""}]
+    stages = [{"stage": "read", "rows": left, "bytes": sizes, "reason": ""}]
     gone = rows.filter(pl.col("status") != "chosen")
     kinds = pl.when(pl.col("status") == "quarantined").then(pl.lit("quarantined")).otherwise(pl.col("reason")).alias("kind")
     grouped = gone.group_by(kinds).agg(pl.len(), pl.col("bytes").sum()).sort("kind").rows(named=True)
     order = {"quarantined": 0, "budget": 2}
     for group in sorted(grouped, key=lambda group: order.get(group["kind"], 1)):
         left, sizes = left - group["len"], sizes - group["bytes"]
-        stages.append({"stage": f"after {group['kind']}", "rows": left, "bytes": sizes, "reason": group["kind"]})
+        stage, reason = _STAGES.get(group["kind"], (group["kind"].partition(":")[0], group["kind"]))
+        stages.append({"stage": stage, "rows": left, "bytes": sizes, "reason": reason})
     return stages
 
 
@@ -93,23 +79,8 @@ def _lengths(readable: pl.DataFrame, chosen: pl.DataFrame) -> dict[str, Any] | N
     return {"edges": edges.tolist(), "all": _histogram(sizes, edges), "chosen": _histogram(chosen["bytes"].to_numpy(), edges)}
 
 
-def _sources(run: Run) -> list[dict[str, Any]]:
-    chosen = pl.col("status") == "chosen"
-    grouped = run.manifest.filter(pl.col("status") != "quarantined").group_by("source")
-    counted = grouped.agg(
-        pl.len().alias("rows"),
-        pl.col("bytes").sum(),
-        chosen.sum().alias("chosen_rows"),
-        pl.col("bytes").filter(chosen).sum().alias("chosen_bytes"),
-    )
-    table = counted.sort("bytes", "source", descending=[True, False]).collect()
-    return [] if table["source"].to_list() == [""] else table.rows(named=True)
-
-
 def _from_text(run: Run, readable: pl.DataFrame) -> tuple[Any, Any, list[str]]:
     """Borderline examples and features; empty, with a note, where the text cannot be read any more."""
-    from assay.account import reopened
-
     try:
         with reopened(run) as view:
             edge = _borderline_rows(readable)

@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Mapping
 
 import numpy as np
+from jaxtyping import Bool, Float, Shaped
 import polars as pl
 
 from assay.errors import RecipeError, suggest
@@ -18,7 +19,7 @@ BLOCK = 65_536
 _CALL = re.compile(r"\b(zscore|percent_rank)\s*\(", re.IGNORECASE)
 
 
-def names(expression: str, known: Mapping[str, np.ndarray]) -> set[str]:
+def names(expression: str, known: Mapping[str, Shaped[np.ndarray, "n"]]) -> set[str]:
     """The signals that an expression reads; raises RecipeError for one that does not exist."""
     plain = _CALL.sub("(", _quote(expression, known))
     try:
@@ -31,8 +32,8 @@ def names(expression: str, known: Mapping[str, np.ndarray]) -> set[str]:
     return roots
 
 
-def evaluate(expression: str, signals: Mapping[str, np.ndarray]) -> np.ndarray:
-    """The value of an expression for every row, (n,).
+def evaluate(expression: str, signals: Mapping[str, Shaped[np.ndarray, "n"]], living: Bool[np.ndarray, "n"] | None = None) -> Shaped[np.ndarray, "n"]:
+    """The value of an expression for every row, (n,); zscore and percent_rank compare with the `living (n,)` rows only.
 
     >>> evaluate("zscore(a) + 1", {"a": np.array([1.0, 3.0])}).tolist()
     [0.0, 2.0]
@@ -42,12 +43,15 @@ def evaluate(expression: str, signals: Mapping[str, np.ndarray]) -> np.ndarray:
     while (call := _CALL.search(expression)) is not None:
         stop = _closing(expression, call.end())
         name = f"__column_{len(columns)}"
-        columns[name] = _FUNCTIONS[call[1].lower()](evaluate(expression[call.end() : stop], columns).astype(np.float64))
+        inner = evaluate(expression[call.end() : stop], columns, living)
+        if inner.dtype.kind not in "fiub":
+            raise RecipeError(f"{call[1]} needs a number; got {expression[call.end() : stop]!r}")
+        columns[name] = _FUNCTIONS[call[1].lower()](inner.astype(np.float64), living)
         expression = f"{expression[: call.start()]}{name}{expression[stop + 1 :]}"
     return _polars(expression, columns)
 
 
-def _polars(expression: str, columns: Mapping[str, np.ndarray]) -> np.ndarray:
+def _polars(expression: str, columns: Mapping[str, Shaped[np.ndarray, "n"]]) -> Shaped[np.ndarray, "n"]:
     parsed = pl.sql_expr(_quote(expression, columns))
     used = parsed.meta.root_names()
     frame = pl.DataFrame({name: pl.Series(name, columns[name], nan_to_null=columns[name].dtype.kind == "f") for name in used})
@@ -70,32 +74,37 @@ def _closing(expression: str, start: int) -> int:
     raise RecipeError(f"the expression {expression!r} lacks a closing parenthesis")
 
 
-def _quote(expression: str, known: Mapping[str, np.ndarray]) -> str:
+def _quote(expression: str, known: Mapping[str, Shaped[np.ndarray, "n"]]) -> str:
     """Put quotes around names with dots or colons, which SQL would take for something else."""
     for name in sorted((name for name in known if not name.isidentifier()), key=len, reverse=True):
         expression = re.sub(rf'(?<!["\w.]){re.escape(name)}(?!["\w])', f'"{name}"', expression)
     return expression
 
 
-def block_mean(values: np.ndarray) -> float:
+def block_mean(values: Float[np.ndarray, "n"]) -> float:
     """The mean of finite values, summed block by block in order."""
     sums = [float(np.nansum(values[start : start + BLOCK])) for start in range(0, len(values), BLOCK)]
     count = int((~np.isnan(values)).sum())
     return sum(sums) / count if count else 0.0
 
 
-def zscore(values: np.ndarray) -> np.ndarray:
+def zscore(values: Float[np.ndarray, "n"], living: Bool[np.ndarray, "n"] | None = None) -> Shaped[np.ndarray, "n"]:
     """(x - mean) / deviation; zero for a constant column."""
-    centred = values - block_mean(values)
-    deviation = block_mean(centred**2) ** 0.5
+    centred = values - block_mean(_only(values, living))
+    deviation = block_mean(_only(centred, living) ** 2) ** 0.5
     return centred / deviation if deviation else centred
 
 
-def percent_rank(values: np.ndarray) -> np.ndarray:
+def _only(values: Float[np.ndarray, "n"], living: Bool[np.ndarray, "n"] | None) -> Shaped[np.ndarray, "n"]:
+    """The values with NaN where a row is not alive."""
+    return values if living is None else np.where(living, values, np.nan)
+
+
+def percent_rank(values: Float[np.ndarray, "n"], living: Bool[np.ndarray, "n"] | None = None) -> Shaped[np.ndarray, "n"]:
     """The share of present values that are smaller, 0 to 1; equal values share a rank."""
-    present = np.sort(values[~np.isnan(values)])
+    present = np.sort(values[~np.isnan(_only(values, living))])
     ranks = np.searchsorted(present, values, side="left") / max(len(present) - 1, 1)
     return np.where(np.isnan(values), np.nan, ranks)
 
 
-_FUNCTIONS: dict[str, Callable[[np.ndarray], np.ndarray]] = {"zscore": zscore, "percent_rank": percent_rank}
+_FUNCTIONS: dict[str, Callable[[np.ndarray, np.ndarray | None], np.ndarray]] = {"zscore": zscore, "percent_rank": percent_rank}

@@ -13,11 +13,10 @@ Everything appears by rename. A rerun skips the shards that are there and writes
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, final
+from typing import final
 
 import msgspec
 import numpy as np
@@ -31,26 +30,35 @@ from assay.io.sources import Piece, Shard
 from assay.recipe import Recipe, Write
 from assay.run.passes import Pool
 from assay.runs import Run
+from assay.state import State
 from assay.types import Texts, join_texts
-
-if TYPE_CHECKING:
-    from assay.engine import State
 
 CHOSEN, NOT_CHOSEN, QUARANTINED = "chosen", "not_chosen", "quarantined"
 STATUSES = (NOT_CHOSEN, CHOSEN, QUARANTINED)
 
 
 def begin(recipe: Recipe, out: Path) -> Run | None:
-    """Claim the folder for this recipe; a finished run of the same recipe is handed back as it is."""
+    """See whether the folder is free for this recipe; a finished run of the same recipe is handed back as it is.
+
+    A run that was refused or killed before it wrote any output leaves signals only, which serve any recipe.
+    """
     marker = out / "recipe.json"
     if marker.exists():
-        if files.read_json(str(marker))["digest"] != recipe.digest:
+        if files.read_json(str(marker))["digest"] == recipe.digest:
+            return Run(out) if (out / "run.json").exists() else None
+        if (out / "pool.json").exists() or (out / "run.json").exists():
             raise RunError(f"{out} holds a run of another recipe; give another --out, or remove that folder first")
-        return Run(out) if (out / "run.json").exists() else None
-    if out.exists() and any(entry.name not in ("store", "pool") for entry in out.iterdir()):
+    elif out.is_dir() and any(entry.name not in (".lock", "store", "pool") for entry in out.iterdir()):
         raise RunError(f"{out} must be a new folder or one of an earlier run; it holds other files: give another --out")
-    files.write_json(str(marker), {"digest": recipe.digest, "recipe": msgspec.to_builtins(recipe)})
+    elif out.exists() and not out.is_dir():
+        raise RunError(f"--out must be a folder; {out} is a file: give another name")
     return None
+
+
+def claim(recipe: Recipe, out: Path) -> None:
+    """Write down whose folder this is, once it is locked."""
+    begin(recipe, out)
+    files.write_json(str(out / "recipe.json"), {"digest": recipe.digest, "recipe": msgspec.to_builtins(recipe)})
 
 
 @final
@@ -94,28 +102,32 @@ class Ledger:
         return {"input": len(self.status), **counts, "filtered": filtered}
 
 
-def write(recipe: Recipe, out: Path, pool: Pool, ledger: Ledger) -> None:
-    """Write the selection and the account of every row; what is there already, under its final name, stays."""
-    _same_pool(out, pool)
+def write(recipe: Recipe, out: Path, pool: Pool, ledger: Ledger, content: str) -> None:
+    """Write the selection and the account of every row; what is there already, under its final name, stays.
+
+    `content` is a digest of what the run was made of.
+    """
+    _same_content(out, content)
     _write_selected(recipe.write, out, pool, ledger)
     _write_manifest(out, pool, ledger)
     write_quarantine(str(out / "quarantine.jsonl"), pool.unreadable())
-    shutil.rmtree(out / ".parts", ignore_errors=True)
+    files.remove_folder(out / ".parts")
 
 
-def _same_pool(out: Path, pool: Pool) -> None:
-    """Refuse to mix two pools in one folder: the files may have changed since the run was begun."""
+def _same_content(out: Path, content: str) -> None:
+    """Refuse to mix two pools or targets in one folder: the files may have changed since the run was begun."""
     marker = out / "pool.json"
-    if marker.exists() and files.read_json(str(marker))["fingerprint"] != pool.fingerprint:
-        raise RunError(f"the pool of {out} has changed since that run was begun; give another --out, or remove the folder")
-    files.write_json(str(marker), {"fingerprint": pool.fingerprint})
+    if marker.exists() and files.read_json(str(marker))["content"] != content:
+        raise RunError(f"the pool or target of {out} has changed since that run was begun; give another --out, or remove the folder")
+    files.write_json(str(marker), {"content": content})
 
 
 def _write_selected(how: Write, out: Path, pool: Pool, ledger: Ledger) -> None:
     """Copy chosen rows piece by piece, then join each shard's parts under its final name."""
     if how.rows == "none":
         return
-    pool.refuse_changes()
+    if how.rows == "rows":
+        pool.refuse_changes()
     tasks = [task for task in _copies(how, out, pool, ledger) if not task.final.exists()]
     for _ in pool.local.map(copy, [task for task in tasks if not task.part.exists()]):
         pass
@@ -181,8 +193,11 @@ def copy(task: Copy) -> None:
 def _write_manifest(out: Path, pool: Pool, ledger: Ledger) -> None:
     """One Parquet part for each shard, with a line for every row."""
     tasks = []
+    numbered: dict[int, list[int]] = {}
+    for number, piece in enumerate(pool.pieces):
+        numbered.setdefault(piece.shard.index, []).append(number)
     for shard in pool.shards:
-        numbers = [number for number, piece in enumerate(pool.pieces) if piece.shard == shard]
+        numbers = numbered.get(shard.index, [])
         final_path = out / "manifest.parquet" / f"{shard.index:06d}.parquet"
         if numbers and not final_path.exists():
             first, stop = pool.count().ranges[numbers[0]][0], pool.count().ranges[numbers[-1]][1]

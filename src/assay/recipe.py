@@ -17,7 +17,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Mapping
 from pathlib import PurePath
-from typing import Any, Literal
+from typing import Any, Literal, final
 
 import msgspec
 import xxhash
@@ -30,6 +30,7 @@ STEP_KINDS = ("where", *catalog.KINDS)
 _STEP_WORDS = {"as", "rank", "quota", "budget"}
 
 
+@final
 class Read(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How rows are read: fields by name (dots for nesting), a template in place of a text field, and limits."""
 
@@ -43,6 +44,7 @@ class Read(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     max_line: int = 64_000_000
 
 
+@final
 class Write(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What is written: whole rows, ids only, or nothing but the manifest; `same` keeps the input's own form."""
 
@@ -51,6 +53,7 @@ class Write(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     compression: Literal["same", "none", "gzip", "zstd"] = "same"
 
 
+@final
 class Verify(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A trial to run after selecting; `assay verify` takes the same words as flags."""
 
@@ -62,6 +65,7 @@ class Verify(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     decontaminate: bool = False
 
 
+@final
 class Target(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A target and its share of the choice; several targets split the budget."""
 
@@ -74,6 +78,7 @@ class Target(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return PurePath(self.path[0]).name.split(".")[0]
 
 
+@final
 class Step(msgspec.Struct, frozen=True):
     """One step: a `where` expression, or a method with its hyperparameters."""
 
@@ -86,6 +91,7 @@ class Step(msgspec.Struct, frozen=True):
     budget: str | None = None
 
 
+@final
 class Recipe(msgspec.Struct, frozen=True):
     """The whole, in the order in which it happens."""
 

@@ -18,13 +18,18 @@ from typing import TYPE_CHECKING, Any, final
 import numpy as np
 import polars as pl
 
-from assay.errors import MissingExtra, RecipeError, RunError
+from assay.errors import RecipeError, RunError
 from assay.io import files
+from assay.io.frames import load_dataset
+from assay.io.ledger import scan_manifest
 from assay.recipe import Recipe, parse
+from assay.report.html import fragment
 from assay.types import Budget, Limit, Selection
 
 if TYPE_CHECKING:
     import datasets
+
+FACTS = ("created", "recipe", "digest", "versions", "counts", "bytes", "tokens", "budget", "stages", "quarantine", "notes")
 
 
 @final
@@ -56,7 +61,7 @@ class Run:
     @property
     def manifest(self) -> pl.LazyFrame:
         """One line for every input row; collect only the columns you need."""
-        return pl.scan_parquet(self.path / "manifest.parquet" / "*.parquet")
+        return scan_manifest(str(self.path / "manifest.parquet"))
 
     @property
     def selected(self) -> pl.DataFrame:
@@ -101,30 +106,45 @@ class Run:
         return files.read_json(str(path)) if path.exists() else None
 
     def to_dataset(self) -> datasets.Dataset:
-        """The selected rows as a Hugging Face dataset, streamed from disk."""
-        try:
-            import datasets
-        except ImportError:
-            raise MissingExtra.of("to_dataset", "datasets") from None
-        folder = self.path / "selected"
-        if (arrow := sorted(folder.rglob("dataset_info.json"))) and arrow[0].parent.is_dir():
-            return datasets.load_from_disk(str(arrow[0].parent))
-        names = sorted(str(path) for path in folder.iterdir()) if folder.exists() else []
-        if not names:
-            raise RunError(f"{self.path} holds no selected rows (it was written with --write none or ids); select again with --write rows")
-        kind = "parquet" if names[0].endswith(".parquet") else "csv" if ".csv" in names[0] else "json"
-        return datasets.load_dataset(kind, data_files=names, split="train")
+        """The selected rows as a Hugging Face dataset, streamed from disk; raises MissingExtra without that library."""
+        return load_dataset(str(self.path / "selected"))
 
     def __repr__(self) -> str:
         counts, spent = self.facts["counts"], self.facts["bytes"]
         verdict = self.verdict["answer"] if self.verdict else "not verified"
         return f"Run({str(self.path)!r}: {counts['chosen']:,} of {counts['input']:,} rows, {spent['chosen']:,} bytes, {verdict})"
 
-    def _repr_html_(self) -> str:
-        from assay.explain import facts
-        from assay.report.html import fragment
+    def summary(self) -> dict[str, Any]:
+        """What a run shows when it ends: from its account and its manifest, without a look at any text."""
+        told = self.facts
+        score = {"name": told["rank_by"], "cut": told["cut"]} if told["cut"] is not None else None
+        return {"title": self.title, **{key: told[key] for key in FACTS}, "sources": self.sources(), "score": score}
 
-        return fragment(facts(self), self.verdict)
+    @property
+    def title(self) -> str:
+        """What was chosen, and by which methods."""
+        steps = [step for step in self.tree["steps"] if "score" in step or "select" in step]
+        names = " then ".join(str(step.get("score") or step.get("select")) for step in steps)
+        return f"{self.facts['counts']['chosen']:,} of {self.facts['counts']['input']:,} rows by {names}"
+
+    def sources(self) -> list[dict[str, Any]]:
+        """Rows and bytes of every source, in the pool and in the choice; none where no row names a source."""
+        chosen = pl.col("status") == "chosen"
+        counted = (
+            self.manifest.filter(pl.col("status") != "quarantined")
+            .group_by("source")
+            .agg(
+                pl.len().alias("rows"),
+                pl.col("bytes").sum(),
+                chosen.sum().alias("chosen_rows"),
+                pl.col("bytes").filter(chosen).sum().alias("chosen_bytes"),
+            )
+        )
+        table = counted.sort("bytes", "source", descending=[True, False]).collect()
+        return [] if table["source"].to_list() == [""] else table.rows(named=True)
+
+    def _repr_html_(self) -> str:
+        return fragment(self.summary(), self.verdict)
 
 
 def _sentence(told: dict[str, Any], facts: dict[str, Any]) -> str:

@@ -7,7 +7,6 @@ and trains one model, in its own process where there are workers.
 from __future__ import annotations
 
 import platform
-import shutil
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any, final
 
 import numpy as np
+from jaxtyping import Int64
 
 from assay import __version__, account, catalog
 from assay.engine import open_pool
@@ -88,7 +88,7 @@ def _selector(run: Run) -> tuple[str, tuple[str, ...]]:
     return " and ".join(step.name for step in scorers), tuple(sorted(features))
 
 
-def _overlap(pool: Pool, question: Question, asked: Asked) -> np.ndarray:
+def _overlap(pool: Pool, question: Question, asked: Asked) -> Int64[np.ndarray, "r"]:
     """Rows of the pool that repeat an eval document; refused unless they are to be removed."""
     readable, rows = np.flatnonzero(pool.count().readable), [np.zeros(0, np.int64)]
     for held, paths in zip(question.sets, (asked.eval, asked.general), strict=False):
@@ -99,7 +99,7 @@ def _overlap(pool: Pool, question: Question, asked: Asked) -> np.ndarray:
     return np.unique(np.concatenate(rows))
 
 
-def _plan(run: Run, asked: Asked, pool: Pool, removed: np.ndarray, trial: Trial) -> Plan:
+def _plan(run: Run, asked: Asked, pool: Pool, removed: Int64[np.ndarray, "r"], trial: Trial) -> Plan:
     eligible = pool.count().readable.copy()
     eligible[removed] = False
     frame = Frame.of(pool.count().sizes, pool.count().hashes, eligible)
@@ -123,7 +123,7 @@ def _trials(plan: Plan, proxy: Judge, question: Question, pool: Pool, folder: Pa
             pool.watch("train and test arms", sum(one.budget for one in results), total)
         return results
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        files.remove_folder(folder)
 
 
 def _text(batch: Batch) -> Batch:
@@ -150,7 +150,7 @@ class Spooled:
 
     folder: Path
 
-    def __call__(self, rows: np.ndarray) -> Iterator[Texts]:
+    def __call__(self, rows: Int64[np.ndarray, "k"]) -> Iterator[Texts]:
         """The texts of sorted distinct rows, in blocks of a few thousand."""
         held, offsets = store.mapped(self.folder / "rows.npy"), store.mapped(self.folder / "offsets.npy")
         texts = Texts(store.mapped_bytes(self.folder / "text"), np.asarray(offsets))

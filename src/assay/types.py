@@ -11,13 +11,14 @@ Axis names, one glossary for the whole house; an area may add its own, here.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, final
 
 import numpy as np
-from jaxtyping import Bool, Float, Int, Int64, UInt8, UInt64
+from jaxtyping import Bool, Float, Int, Int64, Shaped, UInt64, UInt8
 
 from assay.errors import InputError, RecipeError
 
@@ -141,7 +142,7 @@ class Signals:
     def __len__(self) -> int:
         return len(next(iter(self.columns.values()))) if self.columns else 0
 
-    def __getitem__(self, name: str) -> np.ndarray:
+    def __getitem__(self, name: str) -> Shaped[np.ndarray, "n ..."]:
         if name not in self.columns:
             from assay.errors import suggest
 
@@ -163,7 +164,7 @@ class Signals:
         """The same columns for some rows."""
         return Signals({name: column[rows] for name, column in self.columns.items()})
 
-    def adding(self, name: str, column: np.ndarray) -> Signals:
+    def adding(self, name: str, column: Shaped[np.ndarray, "n ..."]) -> Signals:
         """These signals and one more."""
         return Signals({**self.columns, name: column})
 
@@ -177,7 +178,7 @@ class Groups:
     names: tuple[str, ...]
 
 
-_BUDGET = re.compile(r"^\s*([0-9][0-9_.]*(?:e[+-]?[0-9]+)?)\s*([kmgt]?)\s*(%?)\s*([a-z]*)\s*$", re.IGNORECASE)
+_BUDGET = re.compile(r"^\s*([0-9][0-9_]*(?:\.[0-9]+)?(?:e[+-]?[0-9]+)?)\s*([kmgt]?)\s*(%?)\s*(rows|examples|bytes|b|tokens|)\s*$", re.IGNORECASE)
 _PREFIX = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 _UNITS: dict[str, Unit] = {
     "": "examples", "rows": "examples", "examples": "examples", "b": "bytes", "bytes": "bytes", "tokens": "tokens",
@@ -208,7 +209,7 @@ class Budget:
             raise RecipeError(f"a budget must look like 5000, 10%, 500MB, 10%bytes or 1e9tokens; got {str(text)!r}")
         amount = float(match[1].replace("_", "")) * _PREFIX[match[2].lower()]
         amount = amount / 100 if match[3] else amount
-        if amount <= 0 or (match[3] and amount > 1):
+        if not 0 < amount < math.inf or (match[3] and amount > 1):
             raise RecipeError(f"a budget must be above zero and at most 100%; got {str(text)!r}")
         return cls(amount, unit, bool(match[3]))
 
@@ -262,7 +263,7 @@ class Selection:
         return len(self.rows)
 
     @classmethod
-    def ranked(cls, rows: np.ndarray, gains: np.ndarray, nested: bool = True) -> Selection:
+    def ranked(cls, rows: Int[np.ndarray, "k"], gains: Shaped[np.ndarray, "k"], nested: bool = True) -> Selection:
         """A selection of weight one for each row."""
         return cls(rows.astype(np.int64), gains.astype(np.float64), np.ones(len(rows)), nested)
 

@@ -26,7 +26,7 @@ def too_long(fields: Fields) -> str:
 @final
 @dataclass(frozen=True)
 class Bad:
-    """A row that cannot be read: its row in the piece, its line (from 1), why, its first 64 KB, offset, length and hash.
+    """A row that cannot be read: its row in the piece, line (from 1), why, first 64 KB, offset, length and hash.
 
     Offset and length are bytes of the decompressed file (of the file list, for plain text; 0 for Parquet).
     """
@@ -43,12 +43,12 @@ class Bad:
 @final
 @dataclass(frozen=True)
 class Block:
-    """`count` consecutive rows of a piece, good ones in `batch`, the others in `bad`; `lines` lines, of them `blank`."""
+    """`count` consecutive rows of a piece, good ones in `batch`, others in `bad`; `lines` lines, of them `blank`."""
 
     count: int
     lines: int
     blank: int
-    line_numbers: Int64[np.ndarray, "count"]
+    line_numbers: Int64[np.ndarray, "b"]
     bad: tuple[Bad, ...]
     batch: Batch
 

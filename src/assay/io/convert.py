@@ -43,7 +43,9 @@ def part_rows(parts: Sequence[str], shard: Shard) -> Iterator[dict[str, Any]]:
         for batch in part_batches(parts):
             yield from batch.to_pylist()
     elif shard.format == "csv":
-        names = next(csv.reader(io.StringIO(csv_header(shard).decode("utf-8"), newline=""), delimiter=delimiter(shard.path)))
+        names = next(
+            csv.reader(io.StringIO(csv_header(shard).decode("utf-8"), newline=""), delimiter=delimiter(shard.path))
+        )
         for part in parts:
             with open_read(part) as raw, io.TextIOWrapper(io.BufferedReader(raw), "utf-8", newline="") as text:  # type: ignore[type-var]
                 for values in csv.reader(text, delimiter=delimiter(shard.path)):

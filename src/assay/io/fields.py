@@ -2,7 +2,7 @@
 
 A dotted path (`meta.source`) goes into nested objects. A text field may hold a string, or a chat: a list of
 `{"role", "content"}` or ShareGPT's `{"from", "value"}`, which scorers see as lines `role: content`. A template such as
-`{instruction}\\n{input}\\n{output}` joins several fields; null counts as empty there. The row itself always stays whole.
+`{instruction}\\n{input}\\n{output}` joins several fields; null counts as empty there. The row itself stays whole.
 """
 
 from __future__ import annotations
@@ -21,17 +21,33 @@ from assay.errors import InputError, suggest
 from assay.io.lines import Lines
 from assay.io.sources import Shard
 
-_TEXT = ("text", "content", "document", "raw_content", "body", "page_content", "passage", "article", "code", "sentence", "review", "abstract")
+_TEXT = (
+    "text",
+    "content",
+    "document",
+    "raw_content",
+    "body",
+    "page_content",
+    "passage",
+    "article",
+    "code",
+    "sentence",
+    "review",
+    "abstract",
+)
 _CHAT = ("messages", "conversations", "conversation", "chat")
 _TEMPLATES = (
-    ("instruction", "input", "output"), ("instruction", "context", "response"), ("instruction", "output"), ("instruction", "response"),
-    ("prompt", "response"), ("prompt", "completion"), ("prompt", "chosen"), ("prompt", "output"), ("question", "context", "answer"),
+    ("instruction", "input", "output"), ("instruction", "context", "response"), ("instruction", "output"),
+    ("instruction", "response"),
+    ("prompt", "response"), ("prompt", "completion"), ("prompt", "chosen"), ("prompt", "output"),
+    ("question", "context", "answer"),
     ("question", "answer"), ("problem", "solution"), ("input", "output"), ("inputs", "targets"), ("query", "response"),
     ("instruction",), ("prompt",), ("question",),
 )  # fmt: skip
 _ID = ("id", "_id", "uuid", "uid", "guid", "doc_id", "docid", "document_id", "example_id", "meta.id", "metadata.id")
 _SOURCE = (
-    "source", "domain", "subset", "dataset", "meta.source", "metadata.source", "meta.domain", "metadata.domain", "meta.pile_set_name",
+    "source", "domain", "subset", "dataset", "meta.source", "metadata.source", "meta.domain", "metadata.domain",
+    "meta.pile_set_name",
     "pile_set_name", "meta.redpajama_set_name", "category",
 )  # fmt: skip
 _LOOK_AT = 100
@@ -61,7 +77,9 @@ class Fields:
         try:
             return tuple((literal, name or "") for literal, name, _, _ in string.Formatter().parse(self.template))
         except ValueError as error:
-            raise InputError(f"a text template must look like '{{instruction}} {{output}}'; got {self.template!r} ({error})") from None
+            raise InputError(
+                f"a text template must look like '{{instruction}} {{output}}'; got {self.template!r} ({error})"
+            ) from None
 
 
 def get(row: Any, path: str) -> Any:
@@ -90,7 +108,9 @@ def render_chat(turns: Any) -> str | None:
         role = turn.get("role", turn.get("from"))
         content = turn.get("content", turn.get("value"))
         if isinstance(content, list):
-            content = "\n".join(part["text"] for part in content if isinstance(part, dict) and isinstance(part.get("text"), str))
+            content = "\n".join(
+                part["text"] for part in content if isinstance(part, dict) and isinstance(part.get("text"), str)
+            )
         if not isinstance(role, str) or not isinstance(content, str | None):
             return None
         lines.append(f"{role}: {content or ''}")
@@ -107,7 +127,10 @@ def detect(shards: Sequence[Shard], fields: Fields) -> Fields:
         if rows:
             break
     if not rows:
-        raise InputError(f"no row could be read from {shards[0].path!r}; it must hold rows such as {{\"text\": \"…\"}}, one JSON object a line")
+        raise InputError(
+            f"no row could be read from {shards[0].path!r}; "
+            'it must hold rows such as {"text": "…"}, one JSON object a line'
+        )
     text, template = _text(rows, fields, shard.path)
     seen = lambda path: any(isinstance(get(row, path), str | int) for row in rows)  # noqa: E731
     return replace(
@@ -127,7 +150,10 @@ def _text(rows: list[dict[str, Any]], fields: Fields, path: str) -> tuple[str | 
     for name in wanted:
         if all(get(row, name) is None for row in rows):
             hint = suggest(name, _names(rows))
-            raise InputError(f"no field {name!r} in the first rows of {path!r}; {hint}; name one with --text-field or a template with --text")
+            raise InputError(
+                f"no field {name!r} in the first rows of {path!r}; {hint}; "
+                "name one with --text-field or a template with --text"
+            )
     if wanted:
         return (None, fields.template) if fields.template else (fields.text, None)
     for name in _TEXT:

@@ -9,6 +9,8 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
+import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,13 +31,15 @@ def is_url(path: str) -> bool:
 
 
 def filesystem(path: str) -> tuple[Any, str]:
-    """The fsspec file system of a URL and the path inside it; InputError where the protocol is unknown or not installed."""
+    """The fsspec file system of a URL and the path inside it; InputError where there is none for the protocol."""
     import fsspec
 
     try:
         return fsspec.core.url_to_fs(path)
     except (ValueError, ImportError, OSError) as error:
-        raise InputError(f"{path!r} cannot be opened: {error}; check the protocol, or install the fsspec package for it") from None
+        raise InputError(
+            f"{path!r} cannot be opened: {error}; check the protocol, or install the fsspec package for it"
+        ) from None
 
 
 def open_read(path: str) -> BinaryIO:
@@ -46,7 +50,9 @@ def open_read(path: str) -> BinaryIO:
             return cast(BinaryIO, system.open(inner, "rb"))
         return open(path, "rb", buffering=0)
     except OSError as error:
-        raise InputError(f"{path!r} cannot be read: {error.strerror or error}; check that the file is there and may be read") from None
+        raise InputError(
+            f"{path!r} cannot be read: {error.strerror or error}; check that the file is there and may be read"
+        ) from None
 
 
 def size_of(path: str) -> int:
@@ -109,8 +115,20 @@ def locked(folder: str | os.PathLike[str]) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            raise RunError(f"{os.fspath(folder)} is being written by another run; wait for it, or give another --out") from None
+            raise RunError(
+                f"{os.fspath(folder)} is being written by another run; wait for it, or give another --out"
+            ) from None
         yield
+
+
+def remove_folder(folder: str | os.PathLike[str]) -> None:
+    """Remove a folder of temporary files, if it is there."""
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def temporary_folder(prefix: str) -> str:
+    """Make a folder that lasts as long as the system keeps temporary files."""
+    return tempfile.mkdtemp(prefix=prefix)
 
 
 def write_json(path: str, content: Any) -> None:

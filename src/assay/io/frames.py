@@ -1,4 +1,4 @@
-"""Pools in memory, spooled to a folder once, so that everything after reads files: lists of dicts, frames, datasets, tables.
+"""Pools in memory (lists of dicts, frames, datasets, tables), spooled to a folder, so that all the rest reads files.
 
 A list becomes JSON lines; a pandas or polars frame, a `datasets.Dataset` or an Arrow table becomes Parquet. Types are
 recognised by their module's name, so none of these libraries is imported unless one of its objects is given.
@@ -10,17 +10,19 @@ import json
 import os
 from typing import Any
 
-from assay.errors import InputError
+from assay.errors import InputError, MissingExtra, RunError
 from assay.io.files import atomic_write
 
 
 def is_paths(pool: Any) -> bool:
     """Whether a pool is a path or several, not rows in memory."""
-    return isinstance(pool, str | os.PathLike) or (isinstance(pool, list | tuple) and all(isinstance(x, str | os.PathLike) for x in pool))
+    return isinstance(pool, str | os.PathLike) or (
+        isinstance(pool, list | tuple) and all(isinstance(x, str | os.PathLike) for x in pool)
+    )
 
 
 def spool(pool: Any, folder: str, name: str = "pool") -> list[str]:
-    """Write rows in memory to `folder/name.*` (the same rows, the same bytes) and return the paths; paths are returned as they are."""
+    """Write rows in memory to `folder/name.*` (the same rows, the same bytes) and return the paths; paths stay."""
     if isinstance(pool, str | os.PathLike):
         return [os.fspath(pool)]
     if is_paths(pool):
@@ -35,13 +37,18 @@ def _lines(rows: list[Any] | tuple[Any, ...], path: str) -> str:
         for row in rows:
             row = {"text": row} if isinstance(row, str) else row
             if not isinstance(row, dict):
-                raise InputError(f"a pool in memory must be a list of dicts or strings, a frame or a dataset; got a list of {type(row).__name__}")
+                raise InputError(
+                    "a pool in memory must be a list of dicts or strings, a frame or a dataset; "
+                    f"got a list of {type(row).__name__}"
+                )
             try:
                 file.write(json.dumps(row, ensure_ascii=False, allow_nan=False).encode("utf-8") + b"\n")
             except UnicodeEncodeError:
                 file.write(json.dumps(row).encode() + b"\n")
             except (TypeError, ValueError) as error:
-                raise InputError(f"a row in memory must hold what JSON can say: {error}; convert it, or give a frame") from None
+                raise InputError(
+                    f"a row in memory must hold what JSON can say: {error}; convert it, or give a frame"
+                ) from None
     return path
 
 
@@ -61,7 +68,8 @@ def _table(pool: Any) -> Any:
     if library == "datasets" and hasattr(pool, "with_format"):
         return pool.with_format("arrow")[:] if len(pool) else pool.data.table.slice(0, 0)
     raise InputError(
-        f"a pool must be paths, a list of dicts, a pandas or polars frame, a datasets.Dataset or an Arrow table; got {type(pool).__name__}"
+        "a pool must be paths, a list of dicts, a pandas or polars frame, a datasets.Dataset or an Arrow table; "
+        f"got {type(pool).__name__}"
     )
 
 
@@ -71,3 +79,18 @@ def _parquet(table: Any, path: str) -> str:
     with atomic_write(path) as file:
         pq.write_table(table, file, compression="zstd", row_group_size=1 << 14)
     return path
+
+
+def load_dataset(folder: str) -> Any:
+    """Rows written to a folder as a `datasets.Dataset`; MissingExtra without that library, RunError where there are none."""
+    try:
+        import datasets
+    except ImportError:
+        raise MissingExtra.of("to_dataset", "datasets") from None
+    names = sorted(os.path.join(parent, name) for parent, _, found in os.walk(folder) for name in found)
+    if saved := [os.path.dirname(name) for name in names if os.path.basename(name) == "dataset_info.json"]:
+        return datasets.concatenate_datasets([datasets.load_from_disk(path) for path in saved])
+    if not names or names[0].endswith(".ids.jsonl"):
+        raise RunError(f"{folder} must hold selected rows and holds none; select again with --write rows")
+    kind = "parquet" if names[0].endswith(".parquet") else "csv" if ".csv" in names[0] else "json"
+    return datasets.load_dataset(kind, data_files=names, split="train")

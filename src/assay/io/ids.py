@@ -7,12 +7,13 @@ import shutil
 from collections.abc import Sequence
 
 import numpy as np
+from jaxtyping import Int64
 
 from assay.io.files import atomic_write, open_read
 from assay.types import Texts
 
 
-def write(path: str, rows: np.ndarray, names: Texts) -> None:
+def write(path: str, rows: Int64[np.ndarray, "k"], names: Texts) -> None:
     """Write the rows' numbers (k,) and ids, one pair a line."""
     with atomic_write(path) as file:
         for row, name in zip(rows.tolist(), names, strict=True):

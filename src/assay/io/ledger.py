@@ -1,13 +1,15 @@
-"""The two lists that account for every row: the manifest (Parquet, a part for each shard) and the quarantine (JSON lines)."""
+"""The lists that account for every row: the manifest (Parquet, a part for each shard), the quarantine (JSON lines)."""
 
 from __future__ import annotations
 
 import base64
 import json
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -17,8 +19,10 @@ from assay.types import Texts
 
 MANIFEST = pa.schema(
     [
-        ("row", pa.int64()), ("id", pa.string()), ("shard", pa.string()), ("source", pa.string()), ("bytes", pa.int64()),
-        ("status", pa.string()), ("reason", pa.string()), ("score", pa.float64()), ("rank", pa.int64()), ("weight", pa.float64()),
+        ("row", pa.int64()), ("id", pa.string()), ("shard", pa.string()), ("source", pa.string()),
+        ("bytes", pa.int64()),
+        ("status", pa.string()), ("reason", pa.string()), ("score", pa.float64()), ("rank", pa.int64()),
+        ("weight", pa.float64()),
     ]
 )  # fmt: skip
 _GROUP_ROWS = 1 << 18
@@ -27,7 +31,8 @@ _GROUP_ROWS = 1 << 18
 def write_manifest_part(path: str, columns: Mapping[str, Any]) -> None:
     """Write one part of the manifest; a NaN score and a negative rank become null.
 
-    A string column may be `Texts`, a list, an object array, one string for all rows, or (codes, names); null (None) is allowed in lists.
+    A string column may be `Texts`, a list, an object array, one string for all rows, or (codes, names); null (None) is
+    allowed in lists.
     """
     size = len(columns["row"])
     arrays = [_array(columns[field.name], field.type, size) for field in MANIFEST]
@@ -38,7 +43,10 @@ def write_manifest_part(path: str, columns: Mapping[str, Any]) -> None:
 
 def _array(values: Any, kind: pa.DataType, size: int) -> pa.Array:
     if isinstance(values, Texts):
-        offsets, data = pa.py_buffer(np.ascontiguousarray(values.offsets)), pa.py_buffer(np.ascontiguousarray(values.data))
+        offsets, data = (
+            pa.py_buffer(np.ascontiguousarray(values.offsets)),
+            pa.py_buffer(np.ascontiguousarray(values.data)),
+        )
         return pa.Array.from_buffers(pa.large_string(), len(values), [None, offsets, data]).cast(pa.string())
     if isinstance(values, tuple):
         codes, names = values
@@ -49,9 +57,16 @@ def _array(values: Any, kind: pa.DataType, size: int) -> pa.Array:
         return values.cast(kind)
     if isinstance(values, np.ndarray) and values.dtype.kind in "fi":
         missing = np.isnan(values) if values.dtype.kind == "f" else (values < 0) & (kind == pa.int64())
-        whole = np.where(missing, 0, values).astype(np.int64) if pa.types.is_integer(kind) else values.astype(np.float64)
+        whole = (
+            np.where(missing, 0, values).astype(np.int64) if pa.types.is_integer(kind) else values.astype(np.float64)
+        )
         return pa.array(whole, kind, mask=missing)
     return pa.array(list(values), kind)
+
+
+def scan_manifest(folder: str) -> pl.LazyFrame:
+    """The manifest as a lazy frame: collect only the columns that are needed."""
+    return pl.scan_parquet(os.path.join(folder, "*.parquet"))
 
 
 def read_manifest(paths: Iterable[str], columns: list[str] | None = None) -> pa.Table:

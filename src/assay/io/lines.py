@@ -26,7 +26,7 @@ _LF = 10
 @final
 @dataclass(frozen=True)
 class Lines:
-    """Whole lines: `data[:stop]` ends with LF and is followed by PAD more; `offset` is where `data[0]` lies in the file."""
+    """Whole lines: `data[:stop]` ends with LF, PAD more follow; `offset` is where `data[0]` lies in the file."""
 
     data: UInt8[np.ndarray, "m"]
     stop: int
@@ -70,7 +70,9 @@ def padded(content: bytes | bytearray | memoryview) -> tuple[UInt8[np.ndarray, "
     return data, size if size == 0 or data[size - 1] == _LF else size + 1
 
 
-def read_lines(path: str, compression: str, start: int, stop: int | None, longest: int) -> Iterator[Lines | Long | Tail]:
+def read_lines(
+    path: str, compression: str, start: int, stop: int | None, longest: int
+) -> Iterator[Lines | Long | Tail]:
     """The lines that start in `[start, stop)` (`stop` None: to the end), in order; the BOM of the file is left out."""
     source = chunks(path, compression, max(0, start - 1))
     at = max(0, start - 1)
@@ -107,9 +109,10 @@ def assemble(source: Iterator[bytes], at: int, stop: int | None, longest: int) -
             if at == 0 and pending.startswith(_BOM):
                 del pending[:3]
                 at = 3
+                limit = max(limit, at + 1)  # the first line, which starts here, belongs to the range that starts at 0
             if len(pending) < BLOCK and at + len(pending) < limit:
                 continue
-            cut = _cut(pending, max(1, limit - at))  # 1: a range may end inside the BOM
+            cut = _cut(pending, limit - at)
             if cut:
                 yield _take(pending, cut, at)
                 at += cut
@@ -129,7 +132,7 @@ def assemble(source: Iterator[bytes], at: int, stop: int | None, longest: int) -
         yield Tail(str(error), at + cut, len(pending), digest(pending), bytes(pending[:HEAD]))
         return
     while pending and at < limit:
-        cut = _cut(pending, max(1, limit - at)) or len(pending)
+        cut = _cut(pending, limit - at) or len(pending)
         yield _take(pending, cut, at)
         at += cut
 

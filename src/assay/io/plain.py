@@ -16,7 +16,7 @@ from assay.types import Column, Texts
 
 
 def load(shard: Shard, name: str, longest: int) -> tuple[bytes, str]:
-    """(content, reason that it is no text or "") of one file, decompressed; the content of a refused one is its first 64 KB."""
+    """(content, reason that it is no text or "") of one file, decompressed; of one too long, the first 64 KB."""
     compression = COMPRESSIONS.get(os.path.splitext(name.lower())[1], "")
     content = bytearray()
     try:

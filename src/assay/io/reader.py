@@ -1,17 +1,17 @@
 """Rows in, as blocks of columns: each row either readable, with its text, or `Bad`, with a reason; none is lost.
 
-    line ends at LF · CR stays · the BOM belongs to the file · blank lines are counted, not rows · a repeated key counts by its
-    last value · broken JSON, invalid UTF-8, no object, no text, wrong type, lone surrogate, too long: each a `Bad`
+    line ends at LF · CR stays · the BOM belongs to the file · blank lines are counted, not rows · a repeated key
+    counts by its last value · broken JSON, invalid UTF-8, no object, no text, wrong type, lone surrogate, too long: each a `Bad`
 
-JSON lines go through one kernel (`kernels/json_lines.py`) that finds only the wanted fields; no Python object is made for
-a row. The choice was measured against polars, pyarrow, orjson and msgspec: see LOG.md and bench/parsing.py.
+JSON lines go through one kernel (`kernels/json_lines.py`) that finds only the wanted fields; no Python object is made
+for a row. The choice was measured against polars, pyarrow, orjson and msgspec: see LOG.md and bench/parsing.py.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, final
 
 import numpy as np
 from jaxtyping import Int64, UInt8
@@ -26,11 +26,14 @@ from assay.kernels.words import PAD
 from assay.types import Column, Texts
 
 _KINDS = ("missing", "a string", "a number", "true", "false", "null", "an object", "a list")
-_CODES = ("", "the line is not valid UTF-8", "the line is not valid JSON", "the line is not a JSON object", f"the JSON is nested deeper than {kernel.MAX_DEPTH} levels")  # fmt: skip
+_CODES = (
+    "", "the line is not valid UTF-8", "the line is not valid JSON", "the line is not a JSON object",
+    f"the JSON is nested deeper than {kernel.MAX_DEPTH} levels",
+)  # fmt: skip
 
 
 def read(piece: Piece, fields: Fields, columns: Sequence[str]) -> Iterator[Block]:
-    """The rows of a piece in order, in blocks of a few megabytes; `columns` are some of text, id, source and `fields.extra`.
+    """The rows of a piece in order, in blocks of a few megabytes; `columns`: some of text, id, source, `fields.extra`.
 
     `text` is always there. Numbers of rows and lines count from the start of the piece (rows from 0, lines from 1).
     """
@@ -54,7 +57,9 @@ def _read_json(piece: Piece, fields: Fields, columns: Sequence[str]) -> Iterator
     scanner = Scanner(fields, columns)
     row, line = 0, 0
     for item in shard_lines(piece.shard, piece.start, piece.stop, fields.max_line):
-        block = scanner.block(item, row, line) if isinstance(item, Lines) else unreadable(item, row, line, fields, columns)
+        block = (
+            scanner.block(item, row, line) if isinstance(item, Lines) else unreadable(item, row, line, fields, columns)
+        )
         row += block.count
         line += block.lines
         yield block
@@ -67,6 +72,7 @@ def _flat(paths: Sequence[Sequence[str]]) -> tuple[np.ndarray, np.ndarray, np.nd
     return np.frombuffer(b"".join(names), np.uint8), ends, np.cumsum([0, *map(len, paths)], dtype=np.int64)
 
 
+@final
 class Scanner:
     """Turns blocks of JSON lines into `Block`s; made once for a piece."""
 
@@ -75,7 +81,9 @@ class Scanner:
         self.parts = fields.parts
         self.codes = (*_CODES, too_long(fields))
         texts = [name for _, name in self.parts if name]
-        others = {name: {"id": fields.id, "source": fields.source}.get(name, name) for name in columns if name != "text"}
+        others = {
+            name: {"id": fields.id, "source": fields.source}.get(name, name) for name in columns if name != "text"
+        }
         self.paths = list(dict.fromkeys([*texts, *(path for path in others.values() if path)]))
         self.where = {name: self.paths.index(path) if path else -1 for name, path in others.items()}
         self.wanted = _flat([path.split(".") for path in self.paths])
@@ -93,7 +101,8 @@ class Scanner:
         lines, found = lines[:count], found[:count]
         texts, reasons = self._texts(data, lines[:, 0], found)
         bad = [
-            self._bad(item, row + at, line + 1 + int(lines[at, 1]), lines[at, 2:], reason) for at, reason in sorted(reasons.items())
+            self._bad(item, row + at, line + 1 + int(lines[at, 1]), lines[at, 2:], reason)
+            for at, reason in sorted(reasons.items())
         ]
         good = np.ones(count, bool)
         good[list(reasons)] = False
@@ -107,7 +116,9 @@ class Scanner:
         raw = item.data[span[0] : span[1]].tobytes()
         return Bad(row, line, reason, raw[:HEAD], item.offset + int(span[0]), len(raw), digest(raw))
 
-    def _texts(self, data: UInt8[np.ndarray, "m"], codes: np.ndarray, found: np.ndarray) -> tuple[Texts, dict[int, str]]:
+    def _texts(
+        self, data: UInt8[np.ndarray, "m"], codes: np.ndarray, found: np.ndarray
+    ) -> tuple[Texts, dict[int, str]]:
         """The texts of the readable rows, and why the others are not readable."""
         reasons = {int(at): self.codes[codes[at]] for at in np.flatnonzero(codes)}
         used = [self.paths.index(name) for _, name in self.parts if name]
@@ -169,7 +180,9 @@ class Scanner:
             return gathered(data, spans)
         if found is None:
             return np.full(size, np.nan)
-        return np.array([number(kind, data[start:stop].tobytes()) for kind, start, stop, _ in found.tolist()], np.float64)
+        return np.array(
+            [number(kind, data[start:stop].tobytes()) for kind, start, stop, _ in found.tolist()], np.float64
+        )
 
 
 def gathered(data: UInt8[np.ndarray, "m"], found: Int64[np.ndarray, "b 4"]) -> Texts:

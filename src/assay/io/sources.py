@@ -1,8 +1,8 @@
 """What the user names, as shards and pieces: files, folders, globs, `save_to_disk` folders, URLs; in natural order.
 
     shard   one input file (or one folder of plain text files), in its format and compression
-    piece   a unit of work: a byte range of an uncompressed JSONL file, a run of Parquet row groups, some of the files of
-            a text folder, otherwise a whole file; it depends on the files alone, never on workers
+    piece   a unit of work: a byte range of an uncompressed JSONL file, a run of Parquet row groups, some of the files
+            of a text folder, otherwise a whole file; it depends on the files alone, never on workers
 
 A folder of plain text (documentation, source code) is a pool of files, one row each: the file's path inside the folder
 is its id. A folder counts as plain text when it holds no data file, or ten times as many other files.
@@ -15,24 +15,30 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import final
 
 from assay.errors import InputError, suggest
 from assay.io.files import filesystem, is_url, open_read, size_of
 
 FORMATS = {
-    ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "json", ".parquet": "parquet", ".pq": "parquet", ".csv": "csv", ".tsv": "csv",
+    ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "json", ".parquet": "parquet", ".pq": "parquet", ".csv": "csv",
+    ".tsv": "csv",
     ".arrow": "arrow",
 }  # fmt: skip
 COMPRESSIONS = {".gz": "gzip", ".gzip": "gzip", ".zst": "zstd", ".zstd": "zstd"}
 TEXT_SUFFIXES = frozenset(
-    ".txt .text .md .markdown .rst .tex .adoc .org .log .html .htm .xml .xhtml .py .pyi .pyx .ipynb .c .h .cc .cpp .hpp .cs .go .rs "
-    ".java .kt .js .mjs .ts .tsx .jsx .rb .pl .pm .php .sh .bash .lua .r .jl .m .sql .scala .swift .hs .ml .el .lisp .clj .toml "
+    ".txt .text .md .markdown .rst .tex .adoc .org .log .html .htm .xml .xhtml .py .pyi .pyx .ipynb .c .h .cc .cpp "
+    ".hpp .cs .go .rs "
+    ".java .kt .js .mjs .ts .tsx .jsx .rb .pl .pm .php .sh .bash .lua .r .jl .m .sql .scala .swift .hs .ml .el "
+    ".lisp .clj .toml "
     ".yaml .yml .ini .cfg .conf .css .scss .cmake .mk .diff .patch .po .srt .vtt .1 .3 .5 .7 .8".split()
 )
 BINARY_SUFFIXES = frozenset(
-    ".pyc .pyo .so .o .a .dll .dylib .exe .bin .png .jpg .jpeg .gif .webp .bmp .ico .icns .tif .tiff .pdf .ps .eps .djvu .zip .tar "
-    ".tgz .bz2 .xz .7z .whl .egg .jar .class .npy .npz .pkl .pickle .pt .pth .safetensors .onnx .h5 .hdf5 .feather .orc .avro .db "
+    ".pyc .pyo .so .o .a .dll .dylib .exe .bin .png .jpg .jpeg .gif .webp .bmp .ico .icns .tif .tiff .pdf .ps .eps "
+    ".djvu .zip .tar "
+    ".tgz .bz2 .xz .7z .whl .egg .jar .class .npy .npz .pkl .pickle .pt .pth .safetensors .onnx .h5 .hdf5 .feather "
+    ".orc .avro .db "
     ".sqlite .woff .woff2 .ttf .otf .eot .mp3 .mp4 .wav .ogg .flac .avi .mov .mkv .mo .nbi .nbc .gmo .dat .inv".split()
 )
 _DIGITS = re.compile(r"(\d+)")
@@ -55,7 +61,7 @@ class Shard:
 @final
 @dataclass(frozen=True)
 class Piece:
-    """Part of a shard: bytes of an uncompressed JSONL file, Parquet row groups, files of a text folder; or all of it."""
+    """Part of a shard: bytes of an uncompressed JSONL file, Parquet row groups, files of a text folder; or all."""
 
     shard: Shard
     number: int
@@ -95,7 +101,10 @@ def find(paths: Sequence[str]) -> tuple[Shard, ...]:
         raise InputError(f"no input was named: got {list(paths)!r}; name files, folders, globs or URLs")
     ordered = sorted(found.values(), key=lambda shard: (natural(shard.path), shard.format))
     if not any(shard.size for shard in ordered):
-        raise InputError(f"the pool is empty: {', '.join(shard.path for shard in ordered[:3])} hold no bytes; name files with rows in them")
+        raise InputError(
+            f"the pool is empty: there are no bytes in {', '.join(shard.path for shard in ordered[:3])}; "
+            "name files with rows in them"
+        )
     return tuple(_named(ordered))
 
 
@@ -129,14 +138,18 @@ def _expand(path: str, loose: list[str]) -> Iterator[Shard]:
     elif glob.has_magic(path):
         matches = sorted((name for name in glob.glob(path, recursive=True) if os.path.isfile(name)), key=natural)
         if not matches:
-            raise InputError(f"the pattern {path!r} matches no file; check it, and quote it so that the shell leaves it alone")
+            raise InputError(
+                f"the pattern {path!r} matches no file; check it, and quote it so that the shell leaves it alone"
+            )
         for match in matches:
             yield from _file(match, loose)
     else:
         parent = os.path.dirname(path) or "."
         near = os.listdir(parent) if os.path.isdir(parent) else []
         hint = suggest(os.path.basename(path), near[:10_000])
-        raise InputError(f"there is no file or folder {path!r}" + (f"; {hint}" if hint.startswith("did") else "; check the path"))
+        raise InputError(
+            f"there is no file or folder {path!r}" + (f"; {hint}" if hint.startswith("did") else "; check the path")
+        )
 
 
 def _file(path: str, loose: list[str]) -> Iterator[Shard]:
@@ -147,7 +160,7 @@ def _file(path: str, loose: list[str]) -> Iterator[Shard]:
     if not form:
         known = " ".join(sorted(FORMATS))
         raise InputError(
-            f"{path!r} has a suffix that says no format; it must be one of {known} (also with .gz or .zst) or plain text such as "
+            f"{path!r} has a suffix that says no format; it must be one of {known} (also with .gz or .zst) or text such as "
             ".txt .md .py; rename the file, or name its folder to read every file in it as text"
         )
     yield _shard(path, form, compression)
@@ -176,12 +189,16 @@ def _is_array(path: str, compression: str) -> bool:
 
 def _is_saved(folder: str) -> bool:
     """Whether a folder is one that `datasets.Dataset.save_to_disk` wrote."""
-    return os.path.isfile(os.path.join(folder, "state.json")) and os.path.isfile(os.path.join(folder, "dataset_info.json"))
+    return os.path.isfile(os.path.join(folder, "state.json")) and os.path.isfile(
+        os.path.join(folder, "dataset_info.json")
+    )
 
 
 def _walk(folder: str) -> Iterator[str]:
     for parent, folders, names in os.walk(folder):
-        folders[:] = sorted((name for name in folders if not name.startswith(".") and name != "__pycache__"), key=natural)
+        folders[:] = sorted(
+            (name for name in folders if not name.startswith(".") and name != "__pycache__"), key=natural
+        )
         if _is_saved(parent):
             names = [name for name in names if name.endswith(".arrow") and not name.startswith("cache-")]
         for name in sorted(names, key=natural):
@@ -201,7 +218,9 @@ def _folder(folder: str) -> Iterator[Shard]:
         names = sorted((os.path.relpath(path, folder) for path in paths if not _is_binary(path)), key=natural)
         yield _listed(folder, names)
     else:
-        raise InputError(f"the folder {folder!r} holds nothing to read; it must hold JSONL, Parquet, CSV, JSON, Arrow or text files")
+        raise InputError(
+            f"the folder {folder!r} holds nothing to read; it must hold JSONL, Parquet, CSV, JSON, Arrow or text files"
+        )
 
 
 def _is_binary(path: str) -> bool:
@@ -235,7 +254,9 @@ def _remote(url: str) -> Iterator[Shard]:
     for name in sorted(names, key=natural):
         form, compression = kind_of(name)
         if form in ("", "text"):
-            raise InputError(f"{name!r} has a suffix that says no format; a remote file must be one of {' '.join(sorted(FORMATS))}")
+            raise InputError(
+                f"{name!r} has a suffix that says no format; a remote file must be one of {' '.join(sorted(FORMATS))}"
+            )
         yield _shard(system.unstrip_protocol(name), form, compression)
 
 
@@ -257,7 +278,7 @@ def _pieces(shard: Shard, piece_bytes: int) -> Iterator[Piece]:
         cuts = _runs(weights, piece_bytes)
     else:
         cuts = [0, shard.size]
-    for number, (start, stop) in enumerate(zip(cuts[:-1], cuts[1:], strict=True)):
+    for number, (start, stop) in enumerate(pairwise(cuts)):
         yield Piece(shard, number, start, stop)
 
 

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, final
 
 import numpy as np
+from jaxtyping import Int64, UInt8
 import pyarrow as pa
 import xxhash
 
@@ -92,6 +93,11 @@ def fitted_digest(fitted: Fitted) -> str:
 def stat_key(shard: Shard, read: Any) -> str:
     """What a shard is taken for unread: path, size and times (or what a remote store says of it), and how it is read."""
     return digest(shard.path, _stat(shard), read, __version__)
+
+
+def file_key(path: str) -> str:
+    """What a file is taken for unread."""
+    return digest(path if files.is_url(path) else _local_stat(path))
 
 
 def content_digest(piece: Piece) -> str:
@@ -179,12 +185,12 @@ def read_lines(path: Path) -> Iterator[Any]:
             yield from (json.loads(line) for line in file)
 
 
-def mapped(path: Path) -> np.ndarray:
+def mapped(path: Path) -> Int64[np.ndarray, "k"]:
     """A saved array, mapped instead of read."""
     return np.load(path, mmap_mode="r", allow_pickle=False)
 
 
-def mapped_bytes(path: Path) -> np.ndarray:
+def mapped_bytes(path: Path) -> UInt8[np.ndarray, "m"]:
     """A file's bytes, mapped; an empty file as an empty array."""
     return np.memmap(path, np.uint8, "r") if path.stat().st_size else np.zeros(0, np.uint8)
 

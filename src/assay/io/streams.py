@@ -22,7 +22,7 @@ class Unreadable(Exception):
 
 
 def chunks(path: str, compression: str, start: int = 0) -> Iterator[bytes]:
-    """Yield the (decompressed) bytes of a file from byte `start` on; only an uncompressed file can start elsewhere than at 0."""
+    """Yield the (decompressed) bytes of a file from byte `start` on, which is 0 for a compressed one."""
     with open_read(path) as file:
         if compression == "gzip":
             yield from _gunzip(file)

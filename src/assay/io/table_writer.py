@@ -56,7 +56,13 @@ def join_tables(parts: Sequence[str], shard: Shard, final: str, format: str, com
                 for batch in table.to_batches(max_chunksize=1000):
                     writer.write_batch(batch)
         return
-    codec: Any = _codecs(shard) if shard.format == "parquet" and not compression else _CODECS[compression] if compression else "snappy"
+    codec: Any = (
+        _codecs(shard)
+        if shard.format == "parquet" and not compression
+        else _CODECS[compression]
+        if compression
+        else "snappy"
+    )
     with atomic_write(final) as file, pq.ParquetWriter(file, schema, compression=codec) as writer:
         for table in _grouped(batches, schema, _GROUP_ROWS):
             writer.write_table(table, row_group_size=_GROUP_ROWS)
@@ -110,7 +116,9 @@ def _batches(parts: Sequence[str], shard: Shard, schema: pa.Schema) -> Iterator[
 
 def _no_table(shard: Shard, error: Exception) -> InputError:
     reason = str(error).splitlines()[0]
-    return InputError(f"{shard.path!r} cannot become Parquet, where a column has one type: {reason}; write it with --format jsonl")
+    return InputError(
+        f"{shard.path!r} cannot become Parquet, where a column has one type: {reason}; write it with --format jsonl"
+    )
 
 
 def _chunked(rows: Iterator[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:

@@ -37,8 +37,10 @@ def open_arrow(path: str) -> Iterator[Any]:
             raise InputError(f"{path!r} must be an Arrow file; {error}") from None
 
 
-def table_batches(shard: Shard, start: int, stop: int | None, columns: list[str] | None, size: int = _ROWS) -> Iterator[pa.RecordBatch]:
-    """Record batches of row groups `start` to `stop` (Parquet) or of the whole file (Arrow), at most `size` rows each."""
+def table_batches(
+    shard: Shard, start: int, stop: int | None, columns: list[str] | None, size: int = _ROWS
+) -> Iterator[pa.RecordBatch]:
+    """Record batches of row groups `start` to `stop` (Parquet) or of the whole file (Arrow), of at most `size` rows."""
     if shard.format == "parquet":
         with open_read(shard.path) as file:
             reader = pq.ParquetFile(file, pre_buffer=False, page_checksum_verification=True)
@@ -46,7 +48,11 @@ def table_batches(shard: Shard, start: int, stop: int | None, columns: list[str]
             yield from reader.iter_batches(size, row_groups=groups, columns=columns, use_threads=False)
         return
     with open_arrow(shard.path) as reader:
-        batches = reader if hasattr(reader, "read_next_batch") else (reader.get_batch(k) for k in range(reader.num_record_batches))
+        batches = (
+            reader
+            if hasattr(reader, "read_next_batch")
+            else (reader.get_batch(k) for k in range(reader.num_record_batches))
+        )
         for batch in batches:
             for at in range(0, batch.num_rows, size):
                 part = batch.slice(at, size)
@@ -72,7 +78,9 @@ def read_table(piece: Piece, fields: Fields, columns: Sequence[str]) -> Iterator
     paths = {name: {"id": fields.id, "source": fields.source}.get(name, name) for name in columns if name != "text"}
     for path in texts:
         if _top(path, names) not in names:
-            raise InputError(f"{piece.shard.path!r} has no column {path!r}; {suggest(path, names)}; name one with --text-field")
+            raise InputError(
+                f"{piece.shard.path!r} has no column {path!r}; {suggest(path, names)}; name one with --text-field"
+            )
     tops = {_top(path, names) for path in [*texts, *(path for path in paths.values() if path)]}
     row = 0
     try:
@@ -84,7 +92,7 @@ def read_table(piece: Piece, fields: Fields, columns: Sequence[str]) -> Iterator
 
 
 def _damaged(piece: Piece, row: int, reason: str, columns: Sequence[str]) -> Block:
-    """The rows of a piece that are left when its file turns out to be damaged: all that Parquet promises, one of an Arrow file."""
+    """The rows left when a file turns out to be damaged: all that Parquet promises, one of an Arrow file."""
     left = 1
     if piece.shard.format == "parquet":
         with open_read(piece.shard.path) as file:
@@ -138,10 +146,14 @@ def _texts(batch: pa.RecordBatch, fields: Fields) -> tuple[Texts, dict[int, tupl
     array = _column(batch, path)
     if array is not None and (pa.types.is_list(array.type) or pa.types.is_large_list(array.type)):
         chats = [render_chat(value) for value in array.to_pylist()]
-        return _checked(Texts.of([chat or "" for chat in chats]), np.array([chat is None for chat in chats], bool), fields)
+        return _checked(
+            Texts.of([chat or "" for chat in chats]), np.array([chat is None for chat in chats], bool), fields
+        )
     if array is None or not _is_string(array.type):
         got = "missing" if array is None else f"of type {array.type}"
-        raise InputError(f"the text column {path!r} must hold strings or chats, but is {got}; name another with --text-field")
+        raise InputError(
+            f"the text column {path!r} must hold strings or chats, but is {got}; name another with --text-field"
+        )
     return _checked(strings(array), np.asarray(array.is_null()), fields)
 
 

@@ -1,4 +1,7 @@
-"""CSV (RFC 4180, 2005, https://www.rfc-editor.org/rfc/rfc4180) as records: raw bytes kept, quoted line breaks allowed."""
+"""CSV as records: raw bytes are kept, and a record may span lines inside quotes.
+
+Source: RFC 4180 (2005), https://www.rfc-editor.org/rfc/rfc4180.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,7 @@ from assay.types import Column, Texts
 
 
 class Record(NamedTuple):
-    """One record: its raw bytes with the final LF, its first line (from 0), how many lines it spans, its offset in the file."""
+    """One record: its raw bytes with the final LF, its first line (from 0), how many lines, its offset in the file."""
 
     raw: bytes
     line: int
@@ -30,7 +33,7 @@ class Record(NamedTuple):
 
 
 def records(shard: Shard, longest: int) -> Iterator[list[Record] | Long | Tail]:
-    """Records in lists of a few megabytes, the header first; blank ones are left out here and stand in `Record.line`."""
+    """Records in lists of a few megabytes, the header first, blank lines included."""
     held, line, begin, offset = bytearray(), 0, 0, 0
     for item in shard_lines(shard, 0, None, longest):
         if not isinstance(item, Lines):
@@ -79,13 +82,17 @@ def read_csv(piece: Piece, fields: Fields, columns: Sequence[str]) -> Iterator[B
 def _check(header: list[str], fields: Fields, shard: Shard) -> None:
     for _, name in fields.parts:
         if name and name not in header:
-            raise InputError(f"{shard.path!r} has no column {name!r}; {suggest(name, header)}; name one with --text-field")
+            raise InputError(
+                f"{shard.path!r} has no column {name!r}; {suggest(name, header)}; name one with --text-field"
+            )
 
 
 def _parse(raw: bytes, shard: Shard) -> list[str] | None:
     csv.field_size_limit(1 << 30)
     try:
-        return next(csv.reader(io.StringIO(raw.decode("utf-8"), newline=""), delimiter=delimiter(shard.path), strict=True), [])
+        return next(
+            csv.reader(io.StringIO(raw.decode("utf-8"), newline=""), delimiter=delimiter(shard.path), strict=True), []
+        )
     except csv.Error:
         return None
 

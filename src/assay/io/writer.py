@@ -12,7 +12,7 @@ import os
 import shutil
 import zlib
 from collections.abc import Iterator, Sequence
-from typing import BinaryIO, Protocol
+from typing import BinaryIO, Protocol, final
 
 import numpy as np
 import xxhash
@@ -35,16 +35,21 @@ _SUFFIXES = {"": "", "none": "", "gzip": ".gz", "zstd": ".zst"}
 def output_format(shard: Shard, format: str | None = None, compression: str | None = None) -> tuple[str, str]:
     """(format, compression) that a shard is written in: its own, unless others are asked for."""
     if format not in (None, "jsonl", "parquet"):
-        raise RecipeError(f"the output format must be jsonl or parquet; got {format!r}; {suggest(format, ['jsonl', 'parquet'])}")
+        raise RecipeError(
+            f"the output format must be jsonl or parquet; got {format!r}; {suggest(format, ['jsonl', 'parquet'])}"
+        )
     if compression not in (None, *_SUFFIXES):
-        raise RecipeError(f"the compression must be none, gzip or zstd; got {compression!r}; {suggest(compression, ['none', 'gzip', 'zstd'])}")
+        raise RecipeError(
+            f"the compression must be none, gzip or zstd; got {compression!r}; "
+            f"{suggest(compression, ['none', 'gzip', 'zstd'])}"
+        )
     chosen = format or ("jsonl" if shard.format == "text" else shard.format)
     packed = shard.compression if compression is None else compression.replace("none", "")
     return chosen, "" if chosen == "arrow" or (chosen == "parquet" and compression is None) else packed
 
 
 def output_name(shard: Shard, format: str | None = None, compression: str | None = None) -> str:
-    """The file inside `selected/` that a shard's chosen rows go to: its own name, with the suffixes of what is written."""
+    """The file in `selected/` for a shard's chosen rows: its own name, with the suffixes of what is written."""
     chosen, packed = output_format(shard, format, compression)
     own = output_format(shard)
     if shard.format != "text" and (chosen, packed) == own:
@@ -57,8 +62,8 @@ def output_name(shard: Shard, format: str | None = None, compression: str | None
     return stem + ("" if same else f".{chosen}") + ("" if chosen == "parquet" else _SUFFIXES[packed])
 
 
-def copy_rows(piece: Piece, keep: Bool[np.ndarray, "rows"], out: str, max_line: int = 64_000_000) -> int:
-    """Write the rows of a piece where `keep` is true (or above zero) to a part, in order; return how many there were."""
+def copy_rows(piece: Piece, keep: Bool[np.ndarray, "b"], out: str, max_line: int = 64_000_000) -> int:
+    """Write the rows of a piece where `keep` is true (or above zero) to a part, in order; return how many."""
     keep = np.asarray(keep) > 0
     if piece.shard.format in ("parquet", "arrow"):
         from assay.io.table_writer import copy_batches
@@ -112,7 +117,9 @@ def _text_rows(piece: Piece, keep: np.ndarray, max_line: int) -> Iterator[bytes]
         yield json.dumps(made, ensure_ascii=False).encode("utf-8", "replace") + b"\n"
 
 
-def join(parts: Sequence[str], shard: Shard, final: str, format: str | None = None, compression: str | None = None) -> None:
+def join(
+    parts: Sequence[str], shard: Shard, final: str, format: str | None = None, compression: str | None = None
+) -> None:
     """Make one file of a shard's parts, in piece order; the final name appears by rename. The parts stay."""
     chosen, packed = output_format(shard, format, compression)
     if chosen in ("parquet", "arrow"):
@@ -166,6 +173,7 @@ class Sink(Protocol):
         """Write what is left."""
 
 
+@final
 class _Packed:
     """A sink that compresses with one thread at a fixed level."""
 
@@ -179,6 +187,7 @@ class _Packed:
         self.file.write(self.packer.flush())  # type: ignore[attr-defined]
 
 
+@final
 class _Plain:
     """A sink that writes as it is; closing is left to the owner of the file."""
 
@@ -200,7 +209,7 @@ def _sink(file: BinaryIO, compression: str) -> Sink:
 
 
 def finish(shards: Sequence[Shard], folder: str, format: str | None = None) -> None:
-    """Describe the saved `datasets` folders among the shards, so that `load_from_disk` opens what was selected of them."""
+    """Describe the saved `datasets` folders among the shards, so that `load_from_disk` opens what was selected."""
     saved: dict[str, list[Shard]] = {}
     for shard in shards:
         if format is None and shard.format == "arrow" and "/" in shard.name:
@@ -210,10 +219,15 @@ def finish(shards: Sequence[Shard], folder: str, format: str | None = None) -> N
         names = [os.path.basename(shard.name) for shard in members]
         state = read_json(os.path.join(source, "state.json"))
         state["_data_files"] = [{"filename": name} for name in names]
-        state["_fingerprint"] = xxhash.xxh3_64_hexdigest("".join(_digest(os.path.join(target, name)) for name in names).encode())
+        state["_fingerprint"] = xxhash.xxh3_64_hexdigest(
+            "".join(_digest(os.path.join(target, name)) for name in names).encode()
+        )
         info = read_json(os.path.join(source, "dataset_info.json"))
         write_json(os.path.join(target, "state.json"), state)
-        write_json(os.path.join(target, "dataset_info.json"), {key: info[key] for key in info if "size" not in key and key != "splits"})
+        write_json(
+            os.path.join(target, "dataset_info.json"),
+            {key: info[key] for key in info if "size" not in key and key != "splits"},
+        )
         above = os.path.join(os.path.dirname(source), "dataset_dict.json")
         if os.path.exists(above) and members[0].name.count("/") == 2:
             write_json(os.path.join(os.path.dirname(target), "dataset_dict.json"), read_json(above))

@@ -6,6 +6,8 @@ them checks bounds: the caller leaves room.
 
 from __future__ import annotations
 
+from typing import Any
+
 from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
@@ -14,7 +16,7 @@ _BYTE, _WORD, _LONG = ir.IntType(8), ir.IntType(64), ir.IntType(128)
 _BLOCK = ir.VectorType(_BYTE, 64)
 
 
-def _address(context, builder, array_type, array, index):
+def _address(context: Any, builder: ir.IRBuilder, array_type: types.Array, array: Any, index: ir.Value) -> ir.Value:
     """Pointer to element `index` of a one-dimensional C array."""
     data = context.make_array(array_type)(context, builder, array).data
     return builder.gep(data, [index])
@@ -55,7 +57,7 @@ def load_word(typing, data, index):
 
 @intrinsic
 def classify_block(typing, data, index, folded, at):
-    """`classify_block(data, index, folded, at)`: masks of 64 bytes, whose case-folded copy goes to `folded[at : at + 64]`.
+    """`classify_block(data, index, folded, at)`: masks of 64 bytes; their case-folded copy goes to `folded[at:]`.
 
     Returns uint64 masks, bit i for byte i: (ASCII letter, digit or underscore; byte 0x80 or above; white space; 0xC2;
     0xE2; 0xE3 to 0xED).

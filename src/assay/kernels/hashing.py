@@ -10,35 +10,40 @@ from __future__ import annotations
 
 import numpy as np
 from jaxtyping import Int64, UInt8, UInt64
-from numba import njit
+from numba import njit, types
 
-from assay.kernels.words import load8
+from assay.kernels.bits import load_word
 
 _P1 = np.uint64(0x9E3779B185EBCA87)
 _P2 = np.uint64(0xC2B2AE3D27D4EB4F)
 _P3 = np.uint64(0x165667B19E3779F9)
+# Read-only signatures accept writable arrays too, so that neither kind costs a second compilation.
+_DATA = types.Array(types.uint8, 1, "C", readonly=True)
+_OFFSETS = types.Array(types.int64, 1, "C", readonly=True)
 _S29, _S32 = np.uint64(29), np.uint64(32)
 
 
-@njit(inline="always")
-def _step(h, word):
+@njit(cache=True, nogil=True, forceinline=True)
+def _step(h: np.uint64, word: np.uint64) -> np.uint64:
     h = (h ^ word) * _P2
     return h ^ (h >> _S29)
 
 
-@njit(cache=True, nogil=True)
-def _hash_rows(data, offsets, out):
+@njit([types.void(_DATA, _OFFSETS, types.uint64[::1])], cache=True, nogil=True)
+def _hash_rows(
+    data: UInt8[np.ndarray, "m"], offsets: Int64[np.ndarray, "b_plus_1"], out: UInt64[np.ndarray, "b"]
+) -> None:
     for row in range(len(out)):
         at, stop = offsets[row], offsets[row + 1]
         a = np.uint64(stop - at) * _P1
         b = a ^ _P3
         while stop - at >= 16:
-            a = _step(a, load8(data, at))
-            b = _step(b, load8(data, at + 8))
+            a = _step(a, load_word(data, at))
+            b = _step(b, load_word(data, at + 8))
             at += 16
         tail = np.uint64(0)
         if stop - at >= 8:
-            a = _step(a, load8(data, at))
+            a = _step(a, load_word(data, at))
             at += 8
         for k in range(stop - at):
             tail |= np.uint64(data[at + k]) << np.uint64(8 * k)

@@ -5,14 +5,16 @@ Nothing is checked here but the nesting: each line is read strictly afterwards. 
 
 from __future__ import annotations
 
+import numpy as np
+from jaxtyping import Int64, UInt8
 from numba import njit
 
 ARRAY_STATE = 4  # phase (0 before '[', 1 in the array, 3 after ']'), depth, in a string, after a backslash
 
 
 @njit(cache=True, nogil=True)
-def elements(data, out, state):
-    """Rewrite a chunk `data (m,)` of an array into `out (>= 2m,)`; return the bytes written; `state` goes on to the next chunk."""
+def elements(data: UInt8[np.ndarray, "m"], out: UInt8[np.ndarray, "m"], state: Int64[np.ndarray, "4"]) -> int:
+    """Rewrite a chunk of an array into `out (>= 2m,)`; return the bytes written; `state` goes on to the next chunk."""
     phase, depth, quoted, escaped = state[0], state[1], state[2], state[3]
     to = 0
     for at in range(len(data)):

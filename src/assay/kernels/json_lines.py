@@ -1,4 +1,4 @@
-"""JSON lines to spans: one pass over a block that splits lines, checks each as JSON and UTF-8, and finds the wanted fields.
+"""JSON lines to spans: one pass that splits lines, checks each as JSON and UTF-8, and finds the wanted fields.
 
 Strict RFC 8259 (2017, https://www.rfc-editor.org/rfc/rfc8259): no NaN, no trailing commas, no control characters in
 strings. A repeated key counts by its last value, as in Python's `json`. Strings are skipped eight bytes at a time, so
@@ -8,9 +8,11 @@ the cost is close to that of reading memory. `tests/io/test_json_lines.py` holds
 from __future__ import annotations
 
 import numpy as np
+from jaxtyping import Bool, Int64, UInt8
 from numba import njit
 
-from assay.kernels.words import first_byte, load8, store8, zero_bytes
+from assay.kernels.bits import load_word
+from assay.kernels.words import first_byte, store_word, zero_bytes
 
 OK, NOT_UTF8, BROKEN, NOT_OBJECT, TOO_DEEP, TOO_LONG = 0, 1, 2, 3, 4, 5
 MISSING, STRING, NUMBER, TRUE, FALSE, NULL, OBJECT, ARRAY = 0, 1, 2, 3, 4, 5, 6, 7
@@ -28,7 +30,7 @@ _VALUE, _AFTER, _KEY, _KEY_OR_END, _VALUE_OR_END = 0, 1, 2, 3, 4
 
 
 @njit(cache=True, nogil=True, inline="never")
-def _character(data, at):
+def _character(data: UInt8[np.ndarray, "m"], at: int) -> int:
     """Bytes of the well-formed UTF-8 character that starts at a byte above 127; 0 if it is not well-formed."""
     c, d = data[at], data[at + 1]
     if c < 0xC2 or c > 0xF4 or (d & 0xC0) != 0x80:
@@ -45,7 +47,7 @@ def _character(data, at):
 
 
 @njit(cache=True, nogil=True, inline="never")
-def _hex(data, at):
+def _hex(data: UInt8[np.ndarray, "m"], at: int) -> int:
     """The number that four hexadecimal digits spell, or -1."""
     value = 0
     for k in range(4):
@@ -63,8 +65,8 @@ def _hex(data, at):
 
 
 @njit(cache=True, nogil=True, inline="never")
-def _escape(data, at):
-    """(bytes, code point) of the escape that starts at a backslash; 0 bytes if broken; a lone surrogate keeps its own code point."""
+def _escape(data: UInt8[np.ndarray, "m"], at: int) -> tuple[int, int]:
+    """(bytes, code point) of the escape at a backslash; 0 bytes if broken; a lone surrogate is its own code point."""
     c = data[at + 1]
     if c != 117:
         meaning = np.int64(_MEANINGS[c])
@@ -79,13 +81,18 @@ def _escape(data, at):
     return 6, high
 
 
-@njit(cache=True, nogil=True)
-def _string(data, at):
-    """(position of the closing quote, flags) of the string whose first byte is at `at`; position -1 broken, -2 not UTF-8."""
+@njit(cache=True, nogil=True, forceinline=True)
+def _string(data: UInt8[np.ndarray, "m"], at: int) -> tuple[int, int]:
+    """(position of the closing quote, flags) of the string that starts at `at`; -1 if broken, -2 if not UTF-8."""
     flags = 0
     while True:
-        word = load8(data, at)
-        marks = zero_bytes(word ^ _QUOTES) | zero_bytes(word ^ _BACKSLASHES) | ((word - _SPACES) & ~word & _TOPS) | (word & _TOPS)
+        word = load_word(data, at)
+        marks = (
+            zero_bytes(word ^ _QUOTES)
+            | zero_bytes(word ^ _BACKSLASHES)
+            | ((word - _SPACES) & ~word & _TOPS)
+            | (word & _TOPS)
+        )
         if marks == 0:
             at += 8
             continue
@@ -109,15 +116,15 @@ def _string(data, at):
             return -1, flags
 
 
-@njit(cache=True, nogil=True)
-def _digits(data, at):
+@njit(cache=True, nogil=True, forceinline=True)
+def _digits(data: UInt8[np.ndarray, "m"], at: int) -> int:
     while 48 <= data[at] <= 57:
         at += 1
     return at
 
 
 @njit(cache=True, nogil=True)
-def _number(data, at):
+def _number(data: UInt8[np.ndarray, "m"], at: int) -> int:
     """Where the number that starts at `at` ends, or -1."""
     if data[at] == 45:
         at += 1
@@ -142,7 +149,7 @@ def _number(data, at):
 
 
 @njit(cache=True, nogil=True)
-def _scalar(data, at):
+def _scalar(data: UInt8[np.ndarray, "m"], at: int) -> tuple[int, int]:
     """(kind, end) of a number, true, false or null; end -1 if it is none of them."""
     c = data[at]
     if c == 116:
@@ -158,7 +165,7 @@ def _scalar(data, at):
 
 
 @njit(cache=True, nogil=True)
-def _put(out, at, point):
+def _put(out: UInt8[np.ndarray, "m"], at: int, point: int) -> int:
     """Write one code point as UTF-8 and return the position after it; a lone surrogate becomes U+FFFD."""
     if 0xD800 <= point < 0xE000:
         point = 0xFFFD
@@ -182,13 +189,19 @@ def _put(out, at, point):
 
 
 @njit(cache=True, nogil=True)
-def _unescape(data, at, stop, out, to):
+def _unescape(data: UInt8[np.ndarray, "m"], at: int, stop: int, out: UInt8[np.ndarray, "m"], to: int) -> int:
     """Copy `data[at:stop]` to `out[to:]` with its escapes undone; return the position after the last byte written."""
     while at < stop:
-        word = load8(data, at)
-        store8(out, to, word)
+        word = load_word(data, at)
+        store_word(out, to, word)
         marks = zero_bytes(word ^ _BACKSLASHES)
-        step = min(8 if marks == 0 else first_byte(marks), stop - at)
+        if marks == 0 and at + 8 <= stop:
+            at += 8
+            to += 8
+            continue
+        step = stop - at
+        if marks != 0 and first_byte(marks) < step:
+            step = first_byte(marks)
         at += step
         to += step
         if at < stop and data[at] == 92:
@@ -199,7 +212,14 @@ def _unescape(data, at, stop, out, to):
 
 
 @njit(cache=True, nogil=True)
-def gather(data, starts, stops, flags, out, offsets):
+def gather(
+    data: UInt8[np.ndarray, "m"],
+    starts: Int64[np.ndarray, "b"],
+    stops: Int64[np.ndarray, "b"],
+    flags: Int64[np.ndarray, "b"],
+    out: UInt8[np.ndarray, "m"],
+    offsets: Int64[np.ndarray, "b_plus_1"],
+) -> None:
     """Copy the spans one after another to `out (>= total + PAD,)`, escapes undone, and fill `offsets (b + 1,)`."""
     to = 0
     offsets[0] = 0
@@ -209,7 +229,7 @@ def gather(data, starts, stops, flags, out, offsets):
             to = _unescape(data, at, stop, out, to)
         else:
             while at < stop:
-                store8(out, to, load8(data, at))
+                store_word(out, to, load_word(data, at))
                 at += 8
                 to += 8
             to -= at - stop
@@ -217,11 +237,11 @@ def gather(data, starts, stops, flags, out, offsets):
 
 
 @njit(cache=True, nogil=True)
-def is_utf8(data, start, stop):
+def is_utf8(data: UInt8[np.ndarray, "m"], start: int, stop: int) -> bool:
     """Whether `data[start:stop]`, followed by at least PAD readable bytes, is well-formed UTF-8."""
     at = start
     while at < stop:
-        if at + 8 <= stop and load8(data, at) & _TOPS == 0:
+        if at + 8 <= stop and load_word(data, at) & _TOPS == 0:
             at += 8
         elif data[at] < 128:
             at += 1
@@ -234,24 +254,26 @@ def is_utf8(data, start, stop):
 
 
 @njit(cache=True, nogil=True)
-def rows_are_utf8(data, offsets, out):
+def rows_are_utf8(
+    data: UInt8[np.ndarray, "m"], offsets: Int64[np.ndarray, "b_plus_1"], out: Bool[np.ndarray, "b"]
+) -> None:
     """Set `out (b,) bool` to which of the rows of a padded block are well-formed UTF-8."""
     for row in range(len(out)):
         out[row] = is_utf8(data, offsets[row], offsets[row + 1])
 
 
 @njit(cache=True, nogil=True)
-def line_end(data, at):
+def line_end(data: UInt8[np.ndarray, "m"], at: int) -> int:
     """Where the next LF is; the block must end with one."""
     while True:
-        marks = zero_bytes(load8(data, at) ^ _NEWLINES)
+        marks = zero_bytes(load_word(data, at) ^ _NEWLINES)
         if marks != 0:
             return at + first_byte(marks)
         at += 8
 
 
 @njit(cache=True, nogil=True)
-def count_lines(data, stop):
+def count_lines(data: UInt8[np.ndarray, "m"], stop: int) -> int:
     """How many LF there are in `data[:stop]`."""
     total = 0
     for at in range(stop):
@@ -259,8 +281,8 @@ def count_lines(data, stop):
     return total
 
 
-@njit(cache=True, nogil=True)
-def _blank(data, at):
+@njit(cache=True, nogil=True, forceinline=True)
+def _blank(data: UInt8[np.ndarray, "m"], at: int) -> int:
     """The first byte at or after `at` that is no space, tab or CR."""
     while data[at] == 32 or data[at] == 13 or data[at] == 9:
         at += 1
@@ -268,7 +290,9 @@ def _blank(data, at):
 
 
 @njit(cache=True, nogil=True)
-def split(data, stop, starts, stops):
+def split(
+    data: UInt8[np.ndarray, "m"], stop: int, starts: Int64[np.ndarray, "b"], stops: Int64[np.ndarray, "b"]
+) -> tuple[int, int]:
     """Fill the spans (without LF) of the lines that are not blank; return (rows, lines)."""
     at, rows, lines = 0, 0, 0
     while at < stop:
@@ -283,19 +307,32 @@ def split(data, stop, starts, stops):
     return rows, lines
 
 
-@njit(cache=True, nogil=True)
-def _same(data, start, stop, names, name, end):
+@njit(cache=True, nogil=True, forceinline=True)
+def _same(
+    data: UInt8[np.ndarray, "m"], start: int, stop: int, names: UInt8[np.ndarray, "m"], name: int, end: int
+) -> bool:
     """Whether `data[start:stop]` equals `names[name:end]`."""
     if stop - start != end - name:
         return False
-    for k in range(stop - start):
+    for k in range(stop - start):  # noqa: SIM110 (numba has no all())
         if data[start + k] != names[name + k]:
             return False
     return True
 
 
-@njit(cache=True, nogil=True)
-def _match(data, start, stop, depth, names, ends, paths, matched, found, row):
+@njit(cache=True, nogil=True, forceinline=True)
+def _match(
+    data: UInt8[np.ndarray, "m"],
+    start: int,
+    stop: int,
+    depth: int,
+    names: UInt8[np.ndarray, "m"],
+    ends: Int64[np.ndarray, "_"],
+    paths: Int64[np.ndarray, "_"],
+    matched: Int64[np.ndarray, "_"],
+    found: Int64[np.ndarray, "b _ 4"],
+    row: int,
+) -> int:
     """Note which wanted paths the key at `depth` continues; return the one that it completes, or -1."""
     hit = -1
     for p in range(len(paths) - 1):
@@ -309,8 +346,20 @@ def _match(data, start, stop, depth, names, ends, paths, matched, found, row):
     return hit
 
 
-@njit(cache=True, nogil=True)
-def _key(data, at, depth, deepest, names, ends, paths, matched, found, row, scratch):
+@njit(cache=True, nogil=True, forceinline=True)
+def _key(
+    data: UInt8[np.ndarray, "m"],
+    at: int,
+    depth: int,
+    deepest: int,
+    names: UInt8[np.ndarray, "m"],
+    ends: Int64[np.ndarray, "_"],
+    paths: Int64[np.ndarray, "_"],
+    matched: Int64[np.ndarray, "_"],
+    found: Int64[np.ndarray, "b _ 4"],
+    row: int,
+    scratch: UInt8[np.ndarray, "m"],
+) -> tuple[int, int]:
     """(position after the colon or a negative error, completed path or -1) of the key whose quote is at `at`."""
     end, flags = _string(data, at + 1)
     if end < 0:
@@ -320,19 +369,50 @@ def _key(data, at, depth, deepest, names, ends, paths, matched, found, row, scra
         if flags == 0:
             hit = _match(data, at + 1, end, depth, names, ends, paths, matched, found, row)
         elif end - at < len(scratch) - 16:
-            hit = _match(scratch, 0, _unescape(data, at + 1, end, scratch, 0), depth, names, ends, paths, matched, found, row)
+            hit = _match(
+                scratch, 0, _unescape(data, at + 1, end, scratch, 0), depth, names, ends, paths, matched, found, row
+            )
         else:
             hit = _match(scratch, 0, 0, depth, names, ends, paths, matched, found, row)
     at = _blank(data, end + 1)
     return (at + 1, hit) if data[at] == 58 else (-1, -1)
 
 
-@njit(cache=True, nogil=True)
-def _line(data, at, deepest, names, ends, paths, stack, matched, opened, scratch, found, row):
+@njit(cache=True, nogil=True, forceinline=True)
+def _ends(c: int, container: int, state: int) -> bool:
+    """Whether the byte `c` closes the container that is open, where it may be closed."""
+    if c == 125:
+        return container == OBJECT and state in (_AFTER, _KEY_OR_END)
+    return c == 93 and container == ARRAY and state in (_AFTER, _VALUE_OR_END)
+
+
+@njit(cache=True, nogil=True, forceinline=True)
+def _close(opened: Int64[np.ndarray, "_"], depth: int, found: Int64[np.ndarray, "b _ 4"], row: int, at: int) -> None:
+    """Note where the wanted containers end that were opened at `depth`."""
+    for p in range(len(opened)):
+        if opened[p] == depth:
+            found[row, p, 2] = at
+            opened[p] = 0
+
+
+@njit(cache=True, nogil=True, forceinline=True)
+def _line(
+    data: UInt8[np.ndarray, "m"],
+    at: int,
+    deepest: int,
+    names: UInt8[np.ndarray, "m"],
+    ends: Int64[np.ndarray, "_"],
+    paths: Int64[np.ndarray, "_"],
+    stack: UInt8[np.ndarray, "m"],
+    matched: Int64[np.ndarray, "_"],
+    opened: Int64[np.ndarray, "_"],
+    scratch: UInt8[np.ndarray, "m"],
+    found: Int64[np.ndarray, "b _ 4"],
+    row: int,
+) -> tuple[int, int]:
     """(code, position of the LF) of the line that starts at `at`; the position is -1 where the code is not OK."""
     depth, state, hit, root = 0, _VALUE, -1, MISSING
-    for p in range(len(matched)):
-        matched[p], opened[p], found[row, p, 0] = 0, 0, MISSING
+    matched[:], opened[:], found[row, :, 0] = 0, 0, MISSING
     while True:
         at = _blank(data, at)
         c = data[at]
@@ -345,20 +425,15 @@ def _line(data, at, deepest, names, ends, paths, stack, matched, opened, scratch
                 state = _KEY if stack[depth] == OBJECT else _VALUE
                 at += 1
                 continue
-        if (c == 125 and stack[depth] == OBJECT and (state == _AFTER or state == _KEY_OR_END)) or (
-            c == 93 and stack[depth] == ARRAY and (state == _AFTER or state == _VALUE_OR_END)
-        ):
+        if _ends(c, stack[depth], state):
             depth -= 1
             at += 1
-            for p in range(len(opened)):
-                if opened[p] == depth + 1:
-                    found[row, p, 2] = at
-                    opened[p] = 0
+            _close(opened, depth + 1, found, row, at)
             state = _AFTER
             continue
         if state == _AFTER:
             return BROKEN, -1
-        if state == _KEY or state == _KEY_OR_END:
+        if state in (_KEY, _KEY_OR_END):
             if c != 34:
                 return BROKEN, -1
             at, hit = _key(data, at, depth, deepest, names, ends, paths, matched, found, row, scratch)
@@ -398,7 +473,16 @@ def _line(data, at, deepest, names, ends, paths, stack, matched, opened, scratch
 
 
 @njit(cache=True, nogil=True)
-def scan(data, stop, longest, names, ends, paths, lines, found):
+def scan(
+    data: UInt8[np.ndarray, "m"],
+    stop: int,
+    longest: int,
+    names: UInt8[np.ndarray, "m"],
+    ends: Int64[np.ndarray, "_"],
+    paths: Int64[np.ndarray, "_"],
+    lines: Int64[np.ndarray, "b 4"],
+    found: Int64[np.ndarray, "b _ 4"],
+) -> tuple[int, int]:
     """Read the lines of `data[:stop]`, which ends with LF and is followed by PAD bytes of LF; return (rows, lines).
 
     Wanted path p is the names `paths[p]:paths[p + 1]`; name k is `names[ends[k]:ends[k + 1]]`. For each line that is

@@ -124,27 +124,6 @@ def first_nodes(keys: UInt64[np.ndarray, "w c"], packing: Packing) -> Int64[np.n
 
 
 @njit(cache=True, nogil=True)
-def _grown(symbols: UInt16[np.ndarray, "f"], counts: Int32[np.ndarray, "f"], room: int) -> tuple[np.ndarray, np.ndarray]:
-    """The same followers in longer arrays."""
-    wider_symbols, wider_counts = np.empty(len(symbols) + room, np.uint16), np.empty(len(symbols) + room, np.int32)
-    wider_symbols[: len(symbols)] = symbols
-    wider_counts[: len(symbols)] = counts
-    return wider_symbols, wider_counts
-
-
-@njit(cache=True, nogil=True)
-def _add(
-    tally: Int32[np.ndarray, "order v"], seen: UInt16[np.ndarray, "order v"], distinct: Int64[np.ndarray, "order"],
-    length: int, code: int,
-) -> None:  # fmt: skip
-    """Count `code` once more in the scratch row of a context length."""
-    if tally[length, code] == 0:
-        seen[length, distinct[length]] = code
-        distinct[length] += 1
-    tally[length, code] += 1
-
-
-@njit(cache=True, nogil=True)
 def _order(seen: UInt16[np.ndarray, "order v"], length: int, number: int) -> None:
     """Sort a scratch row in place, by insertion: rows are nearly sorted, and most hold one or two codes."""
     for end in range(1, number):
@@ -156,51 +135,68 @@ def _order(seen: UInt16[np.ndarray, "order v"], length: int, number: int) -> Non
 
 
 @njit(cache=True, nogil=True)
-def _fold(
-    tally: Int32[np.ndarray, "order v"], seen: UInt16[np.ndarray, "order v"], distinct: Int64[np.ndarray, "order"],
-    length: int, symbols: UInt16[np.ndarray, "f"], counts: Int32[np.ndarray, "f"], used: int,
+def _fill(
+    keys: UInt64[np.ndarray, "w c"], packing: Packing, fresh: Int64[np.ndarray, "order_plus_1"],
+    symbol: UInt16[np.ndarray, "q"], child: Int32[np.ndarray, "q_plus_1"], follower: Int32[np.ndarray, "q"],
+    width: UInt16[np.ndarray, "q"], symbols: UInt16[np.ndarray, "f"], counts: Int32[np.ndarray, "f"], alphabet: int,
 ) -> int:  # fmt: skip
-    """End the open context of `length`: write its followers, add each once to the shorter context, clear the row."""
-    _order(seen, length, distinct[length])
-    for at in range(distinct[length]):
-        code = seen[length, at]
-        symbols[used + at], counts[used + at] = code, tally[length, code]
-        tally[length, code] = 0
-        if length > 0:
-            _add(tally, seen, distinct, length - 1, code)
-    used += distinct[length]
-    distinct[length] = 0
+    """One pass over sorted windows writes the trie, still in codes; `fresh` is where the next node of each length goes.
+
+    The scratch rows: `tally[length, code]` counts, and `seen[length]` lists the `distinct[length]` codes counted. Written
+    out rather than in small functions, whose array arguments Numba would reference-count: that took two thirds of the time.
+    """
+    order, used, deepest, rows = packing.order, 0, 0, len(keys)
+    tally, seen = np.zeros((order, alphabet), np.int32), np.zeros((order, alphabet), np.uint16)
+    distinct, codes = np.zeros(order, np.int64), np.zeros((2, order), np.int64)
+    for row in range(rows + 1):
+        side = row % 2
+        reach = _unpack(keys, row, packing, codes, side) if row < rows else 0
+        known = _shared(codes, reach) if row < rows else -1
+        for length in range(deepest, known, -1):
+            follower[fresh[length] - 1], width[fresh[length] - 1] = used, distinct[length]
+            if distinct[length] > 1:
+                _order(seen, length, distinct[length])
+            for at in range(distinct[length]):
+                code = seen[length, at]
+                symbols[used], counts[used] = code, tally[length, code]
+                tally[length, code] = 0
+                used += 1
+                if length > 0:
+                    if tally[length - 1, code] == 0:
+                        seen[length - 1, distinct[length - 1]] = code
+                        distinct[length - 1] += 1
+                    tally[length - 1, code] += 1
+            distinct[length] = 0
+        if row == rows:
+            break
+        for length in range(known + 1, reach + 1):
+            symbol[fresh[length]], child[fresh[length]] = codes[side, length - 1], fresh[length + 1]
+            fresh[length] += 1
+        code = codes[side, order - 1]
+        if tally[reach, code] == 0:
+            seen[reach, distinct[reach]] = code
+            distinct[reach] += 1
+        tally[reach, code] += 1
+        deepest = reach
     return used
 
 
 @njit(cache=True, nogil=True)
 def build(keys: UInt64[np.ndarray, "w c"], packing: Packing, decode: UInt16[np.ndarray, "d"]) -> Trie:
     """The trie of all contexts of sorted windows; `decode[code]` is the symbol."""
-    order = packing.order
+    order, alphabet = packing.order, len(decode)
     first = first_nodes(keys, packing)
     symbol, width = np.zeros(first[order], np.uint16), np.zeros(first[order], np.uint16)
     child, follower = np.full(first[order] + 1, first[order], np.int32), np.zeros(first[order], np.int32)
-    symbols, counts, used = np.empty(1024, np.uint16), np.empty(1024, np.int32), 0
-    tally, seen = np.zeros((order, len(decode)), np.int32), np.zeros((order, len(decode)), np.uint16)
-    distinct, fresh, deepest = np.zeros(order, np.int64), first.copy(), 0
-    codes = np.zeros((2, order), np.int64)
+    room = 0  # no context length has more n-grams than windows, nor than contexts times symbols; memory is touched as used
+    for length in range(order):
+        room += min(len(keys), (first[length + 1] - first[length]) * alphabet)
+    symbols, counts = np.empty(room, np.uint16), np.empty(room, np.int32)
+    fresh = first.copy()
     child[0], fresh[0] = first[1], 1
-    for row in range(len(keys) + 1):
-        side = row % 2
-        reach = _unpack(keys, row, packing, codes, side) if row < len(keys) else 0
-        known = _shared(codes, reach) if row < len(keys) else -1
-        for length in range(deepest, known, -1):
-            if len(symbols) < used + len(decode):
-                symbols, counts = _grown(symbols, counts, len(symbols) // 2 + len(decode))
-            follower[fresh[length] - 1], width[fresh[length] - 1] = used, distinct[length]
-            used = _fold(tally, seen, distinct, length, symbols, counts, used)
-        if row == len(keys):
-            break
-        for length in range(known + 1, reach + 1):
-            symbol[fresh[length]], child[fresh[length]] = decode[codes[side, length - 1]], fresh[length + 1]
-            fresh[length] += 1
-        _add(tally, seen, distinct, reach, codes[side, order - 1])
-        deepest = reach
+    used = _fill(keys, packing, fresh, symbol, child, follower, width, symbols, counts, alphabet)
+    for node in range(len(symbol)):
+        symbol[node] = decode[symbol[node]]
     for at in range(used):
         symbols[at] = decode[symbols[at]]
     return Trie(first, symbol, child, follower, width, symbols[:used].copy(), counts[:used].copy())
@@ -268,6 +264,7 @@ def score(
 
     `ranked` lists the windows in sorted order: neighbours share contexts, so the walk starts where the last one stood.
     """
+    _, symbol, child, follower, width, symbols, counts = trie
     chances, nodes, known = np.empty(len(keys)), np.zeros(packing.order, np.int64), 0
     codes, order = np.zeros((2, packing.order), np.int64), packing.order
     for rank in range(len(ranked)):
@@ -275,8 +272,7 @@ def score(
         reach = _unpack(keys, row, packing, codes, side)
         known, wanted = min(known, _shared(codes, reach)), decode[codes[side, order - 1]]
         while known < reach:
-            start, stop = trie.child[nodes[known]], trie.child[nodes[known] + 1]
-            node = _find(trie.symbol, start, stop, decode[codes[side, known]])
+            node = _find(symbol, child[nodes[known]], child[nodes[known] + 1], decode[codes[side, known]])
             if node < 0:
                 break
             known += 1
@@ -285,8 +281,8 @@ def score(
         for length in range(known + 1):
             node = nodes[length]
             chance *= handed[node]
-            found = _find(trie.symbols, trie.follower[node], trie.follower[node] + trie.width[node], wanted)
+            found = _find(symbols, follower[node], follower[node] + width[node], wanted)
             if found >= 0:
-                chance += (trie.counts[found] - discounts[length, min(trie.counts[found], 3)]) / total[node]
+                chance += (counts[found] - discounts[length, min(counts[found], 3)]) / total[node]
         chances[row] = chance
     return chances

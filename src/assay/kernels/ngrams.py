@@ -27,6 +27,7 @@ True
 from __future__ import annotations
 
 import numpy as np
+from jaxtyping import Float32, Float64, Int64, UInt8, UInt32, UInt64
 from numba import njit, types
 
 from assay.kernels.bits import classify_block, load_word, multiply_mix, trailing_zeros
@@ -50,6 +51,9 @@ _BEFORE, _SPAN = _U(_ROOM), _U(_CHUNK)
 _FIRST = np.array([(1 << 8 * min(length, 8)) - 1 for length in range(17)], np.uint64)
 _SECOND = np.array([(1 << 8 * max(length - 8, 0)) - 1 for length in range(17)], np.uint64)
 
+# What the kernels below hand to one another (numba reads no annotations).
+_Bytes, _Words, _Picks = UInt8[np.ndarray, "m"], UInt64[np.ndarray, "k"], UInt32[np.ndarray, "k"]
+
 # Read-only signatures accept writable arrays too, so that neither kind costs a second compilation.
 _DATA = types.Array(types.uint8, 1, "C", readonly=True)
 _OFFSETS = types.Array(types.int64, 1, "C", readonly=True)
@@ -57,7 +61,7 @@ _WEIGHTS = types.Array(types.float32, 1, "C", readonly=True)
 
 
 @njit(nogil=True)
-def _scratch(n):
+def _scratch(n: int) -> tuple[_Bytes, _Words, _Words, _Picks, _Words, _Words]:
     """Case-folded bytes, token hashes, n-gram hashes, buckets, the last gram of each order, what a block hands on."""
     tokens = _CHUNK + 2 * _ROOM
     folded, carry = np.zeros(_TAIL + 64, np.uint8), np.zeros(7, np.uint64)
@@ -66,25 +70,26 @@ def _scratch(n):
 
 
 @njit(nogil=True)
-def _copy(source, first, target, at, count):
+def _copy(source: _Bytes, first: int, target: _Bytes, at: int, count: int) -> None:
     """A slice assignment, which numba would burden with checks of shape and overlap."""
     for place in range(count):
         target[at + place] = source[first + place]
 
 
 @njit(nogil=True)
-def _hash_token(folded, start, stop):
+def _hash_token(folded: _Bytes, start: int, stop: int) -> int:
     """t: the hash of the token `folded[start:stop]`."""
     mixed = _0
     while stop - start > _16:
         mixed = multiply_mix(load_word(folded, start) ^ _SEED_A ^ mixed, load_word(folded, start + _8) ^ _SEED_B)
         start += _16
-    first, second = load_word(folded, start) & _FIRST[stop - start], load_word(folded, start + _8) & _SECOND[stop - start]
+    length = stop - start
+    first, second = load_word(folded, start) & _FIRST[length], load_word(folded, start + _8) & _SECOND[length]
     return multiply_mix(first ^ _SEED_A ^ mixed, second ^ _SEED_B)
 
 
 @njit(nogil=True)
-def _hash_run(folded, start, stop, hashes, count):
+def _hash_run(folded: _Bytes, start: int, stop: int, hashes: _Words, count: int) -> int:
     """t of the tokens of one run that is to be cut."""
     while start < stop:
         hashes[count] = _hash_token(folded, start, min(start + _48, stop))
@@ -94,7 +99,7 @@ def _hash_run(folded, start, stop, hashes, count):
 
 
 @njit(nogil=True)
-def _next_tokens(data, first, last, folded, hashes, carry):
+def _next_tokens(data: _Bytes, first: int, last: int, folded: _Bytes, hashes: _Words, carry: _Words) -> int:
     """t of the tokens that end in `data[first:last]`, a chunk of one document; returns their number.
 
     `carry` goes from chunk to chunk: the masks of the last 64 bytes (word, other, 0xC2, 0xE2, script), whether a run is
@@ -140,7 +145,7 @@ def _next_tokens(data, first, last, folded, hashes, carry):
 
 
 @njit(nogil=True)
-def _end_chunk(left, folded, hashes, count, carry):
+def _end_chunk(left: int, folded: _Bytes, hashes: _Words, count: int, carry: _Words) -> int:
     """Finish the run that is open at the end of a chunk, or move it into the room before the next chunk.
 
     What can be cut off it is, so that at most 48 bytes of it wait; `left` bytes of the document begin at this chunk.
@@ -158,7 +163,9 @@ def _end_chunk(left, folded, hashes, count, carry):
 
 
 @njit(nogil=True)
-def _next_grams(order, count, hashes, grams, lasts, picks, buckets):
+def _next_grams(
+    order: int, count: int, hashes: _Words, grams: _Words, lasts: _Words, picks: _Picks, buckets: int
+) -> None:
     """Turn the (order - 1)-grams that end at each token of the chunk into order-grams, and pick their buckets."""
     if order == 1:
         for token in range(count):
@@ -177,13 +184,14 @@ def _next_grams(order, count, hashes, grams, lasts, picks, buckets):
 
 
 @njit(nogil=True)
-def _count(picks, whole, count, counts):
+def _count(picks: _Picks, whole: int, count: int, counts: Int64[np.ndarray, "d"]) -> None:
+    """Add one to the bucket of every n-gram from the first whole one on."""
     for token in range(whole, count):
         counts[picks[token]] += 1
 
 
 @njit(nogil=True)
-def _sum(picks, whole, count, weights):
+def _sum(picks: _Picks, whole: int, count: int, weights: Float32[np.ndarray, "d"]) -> float:
     """Four sums side by side, because one addition waits for the other; always in the same order."""
     token = whole
     a = b = c = d = 0.0
@@ -200,7 +208,13 @@ def _sum(picks, whole, count, weights):
 
 
 @njit(types.int64[::1](_DATA, _OFFSETS, types.int64, types.int64, types.int64[::1]), cache=True, nogil=True)
-def count_ngrams(data, offsets, n, buckets, counts):
+def count_ngrams(
+    data: UInt8[np.ndarray, "m"],
+    offsets: Int64[np.ndarray, "b_plus_1"],
+    n: int,
+    buckets: int,
+    counts: Int64[np.ndarray, "d"],
+) -> Int64[np.ndarray, "b"]:
     """Add every n-gram of orders 1..n of every document to its bucket of `counts (buckets,) int64`, in place.
 
     `data (m,) uint8` and `offsets (b + 1,) int64` are a block of UTF-8 texts. Returns the number of n-grams of each
@@ -226,7 +240,9 @@ def count_ngrams(data, offsets, n, buckets, counts):
 @njit(
     types.Tuple((types.float64[::1], types.int64[::1]))(_DATA, _OFFSETS, types.int64, _WEIGHTS), cache=True, nogil=True
 )
-def score_ngrams(data, offsets, n, weights):
+def score_ngrams(
+    data: UInt8[np.ndarray, "m"], offsets: Int64[np.ndarray, "b_plus_1"], n: int, weights: Float32[np.ndarray, "d"]
+) -> tuple[Float64[np.ndarray, "b"], Int64[np.ndarray, "b"]]:
     """Sum `weights (buckets,) float32` over the n-grams of orders 1..n of every document.
 
     Returns the sums `(b,) float64` and the number of n-grams `(b,) int64` of each document.

@@ -24,14 +24,14 @@ _S32 = np.uint64(32)
 
 
 @njit(inline="always")
-def _mixed(h):
+def _mixed(h: np.uint64) -> np.uint64:
     h = (h ^ (h >> _S32)) * _MIX
     h = (h ^ (h >> _S32)) * _MIX
     return h ^ (h >> _S32)
 
 
 @njit(inline="always")
-def _separates(lead, second, third):
+def _separates(lead: int, second: int, third: int) -> bool:
     """Whether a character above ASCII is punctuation or space: U+0080-BF, U+2000-207F, U+3000-303F, fullwidth marks."""
     if lead == 0xC2:
         return True
@@ -43,7 +43,7 @@ def _separates(lead, second, third):
 
 
 @njit(cache=True, nogil=True)
-def _words(data, start, stop, out):
+def _words(data: UInt8[np.ndarray, "m"], start: int, stop: int, out: UInt64[np.ndarray, "w"]) -> int:
     """Write the hash of each word of `data[start:stop]` to `out`; return how many."""
     count, at, inside, h = 0, start, False, _START
     while at < stop:
@@ -78,7 +78,7 @@ def _words(data, start, stop, out):
 
 
 @njit(inline="always")
-def _power(width):
+def _power(width: int) -> np.uint64:
     power = np.uint64(1)
     for _ in range(width):
         power *= _ROLL
@@ -86,7 +86,7 @@ def _power(width):
 
 
 @njit(cache=True, nogil=True)
-def _shingles_of(words, count, width, out):
+def _shingles_of(words: UInt64[np.ndarray, "w"], count: int, width: int, out: UInt64[np.ndarray, "q"]) -> int:
     """Turn `count` words into shingles in `out`, the whole last; return how many (none for no words)."""
     h, whole, oldest = np.uint64(0), np.uint64(0), _power(width)
     for k in range(count):
@@ -104,7 +104,7 @@ def _shingles_of(words, count, width, out):
 
 
 @njit(cache=True, nogil=True)
-def _longest(offsets):
+def _longest(offsets: Int64[np.ndarray, "b_plus_1"]) -> int:
     longest = 0
     for row in range(len(offsets) - 1):
         longest = max(longest, offsets[row + 1] - offsets[row])
@@ -112,7 +112,13 @@ def _longest(offsets):
 
 
 @njit(cache=True, nogil=True)
-def _all_shingles(data, offsets, width, out, starts):
+def _all_shingles(
+    data: UInt8[np.ndarray, "m"],
+    offsets: Int64[np.ndarray, "b_plus_1"],
+    width: int,
+    out: UInt64[np.ndarray, "q"],
+    starts: Int64[np.ndarray, "b_plus_1"],
+) -> None:
     words = np.empty(_longest(offsets), np.uint64)
     for row in range(len(offsets) - 1):
         count = _words(data, offsets[row], offsets[row + 1], words)
@@ -120,7 +126,16 @@ def _all_shingles(data, offsets, width, out, starts):
 
 
 @njit(cache=True, nogil=True)
-def _matches(data, offsets, width, table, needs, sieve, shift, found):
+def _matches(
+    data: UInt8[np.ndarray, "m"],
+    offsets: Int64[np.ndarray, "b_plus_1"],
+    width: int,
+    table: UInt64[np.ndarray, "s"],
+    needs: Int64[np.ndarray, "s"],
+    sieve: UInt8[np.ndarray, "z"],
+    shift: np.uint64,
+    found: Bool[np.ndarray, "b"],
+) -> None:
     longest = _longest(offsets)
     words, hashes = np.empty(longest, np.uint64), np.empty(longest + 1, np.uint64)
     for row in range(len(found)):

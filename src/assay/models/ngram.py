@@ -20,6 +20,7 @@ https://dash.harvard.edu/handle/1/25104739.
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import final
@@ -28,6 +29,7 @@ import numpy as np
 from jaxtyping import Bool, Float64, Int32, Int64, UInt16, UInt64
 
 from assay.errors import InputError, RecipeError
+from assay.io import files
 from assay.kernels import kneser_ney
 from assay.kernels.kneser_ney import Packing, Trie
 from assay.types import Texts
@@ -41,7 +43,8 @@ LARGEST = 2**31 - 1  # node numbers are 32-bit: half the memory, and a bigger ju
 class NGramConfig:
     """What every arm's model has in common.
 
-    `order`: symbols in the longest n-gram, 1 to 16. `discounts`: D(1), D(2), D(3 and more) for n-grams of each length,
+    `order`: symbols in the longest n-gram, 1 to 16 (8: on real text within 1.5 % of the bits of 10, at half the cost).
+    `discounts`: D(1), D(2), D(3 and more) for n-grams of each length,
     shortest first; None estimates them from each arm's own counts. `symbols`: size of the alphabet besides the end of
     a document; 256 for bytes. `boundaries`: begin symbols before each document; order - 1 is NLTK's habit, 1 KenLM's.
     """
@@ -158,6 +161,31 @@ def train_symbols(blocks: list[tuple[np.ndarray, Int64[np.ndarray, "b_plus_1"]]]
     parts = [kneser_ney.windows(data, offsets, codes, config.boundaries, packing) for data, offsets in blocks]
     keys = _sorted(_joined(parts, packing))
     trie = Trie(*kneser_ney.build(keys, packing, decode))
+    discounts = _discounts(trie, config)
+    return NGram(config, trie, discounts, *kneser_ney.weigh(trie, discounts))
+
+
+def save(model: NGram, path: str) -> None:
+    """Write a model as one .npz file without pickle: its settings and its counts, from which the rest follows."""
+    config = model.config
+    with files.atomic_write(path) as file:
+        np.savez(
+            file, allow_pickle=False, settings=np.array([config.order, config.symbols, config.boundaries]),
+            fixed=np.array(config.discounts or ()).reshape(-1, 3), **model.trie._asdict(),
+        )  # fmt: skip
+
+
+def load(path: str) -> NGram:
+    """Read what `save` wrote; InputError where the file is missing or something else."""
+    with files.open_read(path) as file:
+        try:
+            stored = dict(np.load(file, allow_pickle=False))
+            order, symbols, boundaries = (int(value) for value in stored["settings"])
+            trie = Trie(*(stored[name] for name in Trie._fields))
+        except (ValueError, KeyError, OSError, zipfile.BadZipFile):
+            raise InputError(f"{path!r} must be an n-gram model that Assay saved; it is something else") from None
+    fixed = tuple((float(a), float(b), float(c)) for a, b, c in stored["fixed"]) or None
+    config = NGramConfig(order, fixed, symbols, boundaries)
     discounts = _discounts(trie, config)
     return NGram(config, trie, discounts, *kneser_ney.weigh(trie, discounts))
 

@@ -259,9 +259,13 @@ def _reach(start: float, own: float, factor: float, words: str, opened: bool) ->
     )
     base = alt.Chart(data).encode(y="metric:Q", description="words:N")
     line = base.mark_rule(color=_CHOSEN, strokeWidth=2, strokeDash=[5, 4]).encode(x="bytes:Q", x2="stop:Q")
-    text = base.mark_text(color="var(--chosen-ink)", dy=13, baseline="middle", fontSize=15, fontWeight=700).encode(
-        x="middle:Q", text="words:N"
-    )
+    text = base.mark_text(
+        color="var(--chosen-ink)",
+        dy=-13 if opened or factor < 1 else 13,
+        baseline="middle",
+        fontSize=15,
+        fontWeight=700,
+    ).encode(x="middle:Q", text="words:N")
     shape, angle = ("triangle-right", 0) if opened else ("circle", 0)
     end = base.mark_point(
         shape=shape, angle=angle, filled=True, color=_CHOSEN, opacity=1, size=90 if opened else 50

@@ -21,6 +21,11 @@ _ANSWER_STYLES = {"better": "bold green", "worse": "bold red", "undecided": "bol
 _TOP_SOURCES, _TOP_FEATURES, _BAR = 8, 6, 18
 
 
+def console() -> Console:
+    """Where everything is printed: standard output, in colour where that is a terminal."""
+    return Console()
+
+
 def show(facts: Facts, verdict: Facts | None, console: Console, folder: str | None = None) -> None:
     """Print what was chosen, what became of the rest, the verdict, and where things lie in `folder`."""
     head = [date(part(facts, "created")), f"digest {visible(facts['digest'])[:12]}" if part(facts, "digest") else ""]

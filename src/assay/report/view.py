@@ -220,7 +220,8 @@ def stamp(verdict: Facts | None) -> str:
 
 def sentence(verdict: Facts | None) -> str:
     """The verdict in one sentence."""
-    return one_line(part(verdict, "sentence") or MISSING["verdict"], 600)
+    words = one_line(part(verdict, "sentence") or MISSING["verdict"], 1000)
+    return words[:1].upper() + words[1:]
 
 
 def against(verdict: Facts) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import multiprocessing.connection
+import multiprocessing.forkserver
 import os
 import sys
 import threading
@@ -26,6 +27,14 @@ _PRELOAD = ["assay.run.visit"]
 def available_workers() -> int:
     """Processors this process may use, which a container or a scheduler may have narrowed."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def prestart() -> None:
+    """Start the server that workers are forked from, so that its imports overlap with the caller's own."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(_PRELOAD)
+    with _one_thread_each(), _hidden_main():
+        multiprocessing.forkserver.ensure_running()
 
 
 @final
@@ -81,8 +90,8 @@ class Local:
 
     def _start(self) -> ProcessPoolExecutor:
         if self._executor is None:
+            prestart()
             context = multiprocessing.get_context("forkserver")
-            context.set_forkserver_preload(_PRELOAD)
             with _one_thread_each():
                 self._executor = ProcessPoolExecutor(self.workers, mp_context=context, initializer=_follow_parent)
                 with _hidden_main():

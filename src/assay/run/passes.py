@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, final
 
 import numpy as np
+from jaxtyping import Bool, Int64, Shaped
 
 from assay.contracts import Merge, Part, Rows
 from assay.errors import InputError
@@ -66,7 +67,6 @@ class Pool(Rows):
     def __post_init__(self) -> None:
         self.planned = self.planned or plan(self.shards)
         self.pieces = self.planned
-        self._planned = Counter(piece.shard.index for piece in self.pieces)
         self.columns = tuple(name for name in ("id", "source") if getattr(self.fields, name)) + self.fields.extra
         self.index = Index(self.columns)
         if not self.stats:
@@ -77,7 +77,7 @@ class Pool(Rows):
         return int(self.living.sum())
 
     @property
-    def living(self) -> np.ndarray:
+    def living(self) -> Bool[np.ndarray, "n"]:
         """(n,) which rows are readable and no step has dropped."""
         assert self.table is not None
         return self.table.readable if self.alive is None else self.alive
@@ -108,12 +108,12 @@ class Pool(Rows):
         order = np.lexsort((living, hashes[living]))[:k] if len(living) > k else np.arange(len(living))
         return self.take(np.sort(living[order]))
 
-    def take(self, rows: np.ndarray) -> Batch:
+    def take(self, rows: Int64[np.ndarray, "k"]) -> Batch:
         """The batch of some rows, in row order; reads the pieces that hold them."""
         batches = [_globally(batch, first) for first, batch in self.gather(rows, _keep)]
         return concatenate(batches)
 
-    def gather(self, rows: np.ndarray, use: Callable[[Batch], Any]) -> Iterator[tuple[int, Any]]:
+    def gather(self, rows: Int64[np.ndarray, "k"], use: Callable[[Batch], Any]) -> Iterator[tuple[int, Any]]:
         """Yield (first row of the piece, `use(batch)`) for every block with some of the rows, in row order."""
         mask = np.zeros(len(self.count().readable), bool)
         mask[rows] = True
@@ -148,7 +148,7 @@ class Pool(Rows):
         for first, batch in self.gather(np.flatnonzero(self.count().readable), _keep):
             yield _globally(batch, first)
 
-    def column(self, file: str) -> np.ndarray:
+    def column(self, file: str) -> Shaped[np.ndarray, "n"]:
         """A stored result of one number per row, (n,), after its pass; `file` is the job's."""
         parts = [np.zeros(0)]
         for piece, (first, stop) in zip(self.pieces, self.count().ranges, strict=True):
@@ -190,10 +190,13 @@ class Pool(Rows):
     def _settle(self) -> None:
         """Build the row table, and file each whole shard under its content."""
         loaded = [stored.load_table(self.task(piece, ()).path(self.index)) for piece in self.pieces]
-        for shard in self.shards:
-            contents = [facts["content"] for piece, (_, facts) in zip(self.pieces, loaded, strict=True) if piece.shard == shard]
-            if len(contents) == self._planned[shard.index]:
-                self.store.finish(self.stats[shard.index], stored.digest(contents, self.fields, self.columns))
+        contents: dict[int, list[str]] = {}
+        for piece, (_, facts) in zip(self.pieces, loaded, strict=True):
+            contents.setdefault(piece.shard.index, []).append(facts["content"])
+        planned = Counter(piece.shard.index for piece in self.planned)
+        for index, parts in contents.items():
+            if len(parts) == planned[index] and self.store.content(self.stats[index]) is None:
+                self.store.finish(self.stats[index], stored.digest(parts, self.fields, self.columns))
         self.table = build(loaded, self.fields.extra, self.limit)
         if self.limit is not None:
             self.alive = self.table.readable

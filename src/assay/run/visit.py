@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, final
 
 import numpy as np
+from jaxtyping import Bool
 
 import assay.kernels.ngrams  # noqa: F401  the forkserver loads compiled kernels once for all workers
 from assay.io.fields import Fields
@@ -80,7 +81,7 @@ def peak_memory() -> tuple[int, int]:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024, os.getpid()
 
 
-def take(batch: Batch, positions: np.ndarray) -> Batch:
+def take(batch: Batch, positions: Bool[np.ndarray, "b"]) -> Batch:
     """Some rows of a batch, by position or mask."""
     chosen = {name: column.take(positions) if isinstance(column, Texts) else column[positions] for name, column in batch.columns.items()}
     return Batch(batch.rows[positions], batch.hashes[positions], chosen)

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import final
 
 import numpy as np
-from jaxtyping import Float64, Int64, UInt64
+from jaxtyping import Bool, Float64, Int64, UInt64
 
 from assay.errors import InputError, RecipeError
 from assay.kernels.draws import uniform
@@ -95,7 +95,7 @@ class Arm:
 @final
 @dataclass(frozen=True)
 class Plan:
-    """Every arm to train; `budgets` of random's curve rise, `budgets[start]` is the choice's; `notes` for the reader."""
+    """Every arm to train; `budgets` of random's curve rise, `budgets[start]` is the choice's; `notes` explain."""
 
     arms: tuple[Arm, ...]
     budgets: Int64[np.ndarray, "p"]
@@ -138,7 +138,9 @@ class Frame:
     names: UInt64[np.ndarray, "n"]
 
     @classmethod
-    def of(cls, sizes: Int64[np.ndarray, "n"], hashes: UInt64[np.ndarray, "n"], eligible: np.ndarray) -> Frame:
+    def of(
+        cls, sizes: Int64[np.ndarray, "n"], hashes: UInt64[np.ndarray, "n"], eligible: Bool[np.ndarray, "n"]
+    ) -> Frame:
         """Keep the rows of a pool that are eligible (readable, not removed) and hold text; `eligible` is a mask."""
         rows = np.flatnonzero(eligible & (sizes > 0))
         return cls(rows, sizes[rows], hashes[rows] + occurrence(hashes[rows]).astype(np.uint64) * _GOLDEN)

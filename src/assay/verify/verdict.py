@@ -138,11 +138,12 @@ def sentence(facts: Mapping[str, Any], shared: Sequence[str]) -> str:
     choice = next(arm["metric"] for arm in facts["arms"] if arm["name"] == "choice")
     over = f" ({min(reference):.3f} to {max(reference):.3f} over {len(reference)} draws)" if len(reference) > 1 else ""
     between = facts["difference"]
+    largest = max((point["bytes"] for point in facts["curve"]), default=0) / facts["budget"]["bytes"]
     parts = [
         f"{facts['answer']}: the choice reaches {choice:.3f} bits per byte against {np.mean(reference):.3f}{over} "
         f"for {facts['against']} at the same {amount(facts['budget']['bytes'])}, {100 * (1 - facts['level']):g} % "
         f"interval of the difference {between['low']:.3f} to {between['high']:.3f}, probability of being better "
-        f"{probability(facts['p_better'])}; {worth(Multiplier(**facts['multiplier']))}."
+        f"{probability(facts['p_better'])}; {worth(Multiplier(**facts['multiplier']), largest)}."
     ]
     if facts["general"]:
         parts.append(_breadth(facts))
@@ -163,17 +164,19 @@ def _breadth(facts: Mapping[str, Any]) -> str:
     )
 
 
-def worth(found: Multiplier) -> str:
-    """The multiplier in words.
+def worth(found: Multiplier, largest: float | None = None) -> str:
+    """The multiplier in words; `largest` is how many times the choice's bytes random was tried at.
 
-    >>> worth(Multiplier(None, 8.0, None, True))
-    'worth at least 8 times as much random text'
+    >>> worth(Multiplier(4.12, 3.2, 5.0, False)), worth(Multiplier(None, 8.0, None, True))
+    ('worth 4.1 (3.2 to 5) times as much random text', 'worth at least 8 times as much random text')
     """
     low, high = found.low, found.high
     if found.estimate is None and low is None and high is None:
         return "how much random text it is worth cannot be told from these trials"
     if found.estimate is None:
-        return f"worth {_range(low, high)} times as much random text"
+        beyond = low is not None and largest is not None and low < largest
+        tail = f" (the estimate lies beyond the {largest:.2g} times that random was tried at)" if beyond else ""
+        return f"worth {_range(low, high)} times as much random text{tail}"
     between = f" ({_range(low, high)})" if low is not None or high is not None else ""
     return f"worth {found.estimate:.2g}{between} times as much random text"
 

@@ -1,0 +1,87 @@
+"""Kill storms: `assay select` killed with -9 at random moments, rerun until it ends, compared byte for byte.
+
+Every storm starts from nothing, is killed up to six times (the whole process group, so workers die too), and must then
+leave the same `selected/`, `quarantine.jsonl` and `manifest.parquet/` as a run that nobody disturbed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from harness import ASSAY, ROOT, WORK, record, run
+from pools import pool, target
+
+STORMS = int(os.environ.get("ASSAY_PROVE_STORMS", "30"))
+BYTES = 60 * 10**6
+
+
+def command(path: Path, out: Path) -> list[str]:
+    """The run that is killed."""
+    base = [ASSAY, "select", path, "--target", target(), "--method", "dsir", "--budget", "10%"]
+    return [
+        str(part) for part in [*base, "--out", out, "--store", out.with_name(out.name + "-store"), "--workers", "2"]
+    ]
+
+
+def fingerprint(out: Path) -> dict[str, str]:
+    """Digest of every file that is promised to be the same."""
+    promised = [*(out / "selected").rglob("*"), *(out / "manifest.parquet").rglob("*"), out / "quarantine.jsonl"]
+    files = sorted(path for path in promised if path.is_file() and not path.name.startswith("_"))
+    return {str(path.relative_to(out)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def forget(out: Path) -> None:
+    """No trace of an earlier run."""
+    for folder in (out, out.with_name(out.name + "-store")):
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def storm(path: Path, out: Path, whole: float, chance: random.Random) -> int:
+    """Kill at random moments, then let it end; how often it was killed."""
+    forget(out)
+    killed = 0
+    for _ in range(chance.randint(1, 6)):
+        process = subprocess.Popen(
+            command(path, out), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+        )
+        time.sleep(chance.uniform(0.2, 1.0) * whole)
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            killed += 1
+        process.wait()
+    run(command(path, out))
+    return killed
+
+
+def main() -> int:
+    """Run the storms; exit code 1 if one left other bytes."""
+    path, peace, out = pool(BYTES), WORK / "run-peace", WORK / "run-storm"
+    forget(peace)
+    run(command(path, peace))
+    forget(peace)
+    whole = run(command(path, peace)).seconds
+    wanted, chance = fingerprint(peace), random.Random(20240229)
+    assert len(wanted) >= 3, wanted
+    kills = same = 0
+    for number in range(STORMS):
+        kills += storm(path, out, whole, chance)
+        equal = fingerprint(out) == wanted
+        same += equal
+        print(
+            f"   storm {number + 1}: {kills} kills so far, {'the same bytes' if equal else 'OTHER BYTES'}", flush=True
+        )
+    row = [f"{BYTES // 10**6} MB, 2 processes, {whole:.1f} s in peace", str(STORMS), str(kills), f"{same} of {STORMS}"]
+    record("kills", {"table": {"columns": ["run", "storms", "kills", "same bytes after"], "rows": [row]}, "same": same})
+    return 0 if same == STORMS else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,110 @@
+"""Tables in documents, generated from bench/results/*.json: `make docs` writes them, tests/test_tables.py compares.
+
+A document says where a table goes:
+
+    <!-- table: ratios -->            every bench that has ratios
+    <!-- table: NAME -->              the table of bench/results/NAME.json
+    <!-- end -->
+
+What lies between the two marks is replaced. A table whose JSON is not there yet says which command makes it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+RESULTS = ROOT / "bench" / "results"
+MARKED = re.compile(r"(<!-- table: ([\w-]+) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
+
+
+def documents() -> list[Path]:
+    """The documents that may hold tables."""
+    return sorted(
+        path for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), ROOT / "bench" / "README.md"] if path.is_file()
+    )
+
+
+def results() -> list[dict]:
+    """Every recorded result, by name."""
+    return [json.loads(path.read_text("utf-8")) for path in sorted(RESULTS.glob("*.json"))]
+
+
+def grid(columns: list[str], rows: list[list[str]], numbers: tuple[int, ...] = ()) -> str:
+    """A Markdown table; `numbers` are columns that align to the right."""
+    rule = ["---:" if index in numbers else "---" for index in range(len(columns))]
+    return "".join("| " + " | ".join(map(str, row)) + " |\n" for row in [columns, rule, *rows])
+
+
+def ratios() -> str:
+    """Work, peer and version, ratio, both absolute figures, machine, commit."""
+    columns = ["work", "peer", "ratio", "wanted", "assay", "peer's", "machine", "commit", "date"]
+    rows = [
+        [
+            row["work"], f"{row['peer']} {row['version']}".strip(), f"**{figure(row['ratio'])}** {row['direction']}",
+            row["wanted"], row["ours"], row["theirs"], result["machine"], result["commit"], result["date"],
+        ]
+        for result in results()
+        for row in result.get("rows", [])
+    ]  # fmt: skip
+    notes = "".join(
+        f"\n{result['name']}: {result['note']}.\n" for result in results() if "note" in result and "rows" in result
+    )
+    return grid(columns, rows, (2,)) + notes if rows else "Not measured yet: `make bench`.\n"
+
+
+def figure(value: float) -> str:
+    """Three significant digits, no exponent."""
+    return f"{value:.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def table(name: str) -> str:
+    """The table of one result, with where it was measured below."""
+    path = RESULTS / f"{name}.json"
+    if not path.exists():
+        return f"Not measured yet: `make prove` writes `bench/results/{name}.json`.\n"
+    result = json.loads(path.read_text("utf-8"))
+    facts = ADAPTERS.get(name, lambda result: result["table"])(result)
+    numbers = tuple(range(1, len(facts["columns"])))
+    return (
+        grid(facts["columns"], facts["rows"], numbers)
+        + f"\n{result['machine']}, commit {result['commit']}, {result['date']}.\n"
+    )
+
+
+def false_verdicts(result: dict) -> dict:
+    """A/A: both arms are random, so every verdict is false."""
+    rows = [
+        [one["path"], f"{sum(one['false'].values())} of {result['trials']}", f"at most {result['most_false']}"]
+        for one in result["sets"]
+    ]
+    return {"columns": ["eval set", "false verdicts", "allowed"], "rows": rows}
+
+
+def power(result: dict) -> dict:
+    """Power: the pool holds planted target text, and the choice is all of it (or none)."""
+    rows = [
+        ["the planted text: better", f"{result['better']} of {result['trials']}", f"at least {result['least_right']}"],
+        ["none of it: worse", f"{result['anti_worse']} of {result['trials']}", ""],
+        ["median multiplier", f"{result['median_multiplier']:.1f}", ""],
+    ]
+    return {"columns": ["choice", "verdicts", "wanted"], "rows": rows}
+
+
+# Results that keep more than a table; every other one brings its `table`.
+ADAPTERS = {"aa": false_verdicts, "power": power}
+
+
+def rendered(text: str) -> str:
+    """A document with every marked table made anew."""
+    return MARKED.sub(lambda found: found[1] + (ratios() if found[2] == "ratios" else table(found[2])) + found[4], text)
+
+
+if __name__ == "__main__":
+    for path in documents():
+        before = path.read_text("utf-8")
+        if (after := rendered(before)) != before:
+            path.write_text(after, "utf-8")
+            print(f"wrote {path.relative_to(ROOT)}")

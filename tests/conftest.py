@@ -1,0 +1,47 @@
+"""What every test may ask for: real text in memory, and the rule that nothing is skipped unseen in CI.
+
+With ASSAY_CI=1 a session fails if a test was skipped for any reason but the two that a machine may lack: "needs GPU"
+and "needs ../shared/data". Elsewhere a skip stays visible in pytest's summary and fails nothing.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+MAY_LACK = ("needs GPU", "needs ../shared/data")
+
+
+def skipped_without_leave(reports: list[pytest.TestReport]) -> list[str]:
+    """Tests that were skipped for a reason that CI does not accept: `test: reason`."""
+    reasons = {
+        report.nodeid: str(report.longrepr[-1] if isinstance(report.longrepr, tuple) else report.longrepr)
+        for report in reports
+    }
+    return [f"{test}: {why}" for test, why in reasons.items() if not why.removeprefix("Skipped: ").startswith(MAY_LACK)]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_sessionfinish(session: pytest.Session):
+    """Turn a green session red if CI skipped what it must run."""
+    terminal = session.config.pluginmanager.get_plugin("terminalreporter")
+    skips = skipped_without_leave(terminal.stats.get("skipped", [])) if terminal else []
+    if os.environ.get("ASSAY_CI") and skips and session.exitstatus == pytest.ExitCode.OK:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+    yield
+    if os.environ.get("ASSAY_CI") and skips:
+        terminal.section("skipped, which CI does not accept", red=True)
+        for line in skips:
+            terminal.line(line)
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The large data sets beside the repository; the test is skipped where they are not."""
+    folder = Path(os.environ.get("ASSAY_DATA", ROOT.parent / "shared" / "data"))
+    if not folder.is_dir():
+        pytest.skip("needs ../shared/data")
+    return folder

@@ -1,0 +1,248 @@
+"""Facts and a verdict as a run of a mixed pool writes them, with text that tries to break the page."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import numpy as np
+import pytest
+
+HOSTILE = (
+    "<script>document.title = 'owned'</script> <img src=x "
+    "onerror=\"fetch('http://127.0.0.1:9/leak')\"> &amp; </style></template> "
+    "{{ 7 * 7 }} {% raw %} \x00\x1b[31mred\u202eright to left\u202c \ud83d half a pair "
+    "\U0001f9ea עברית العربية ไทย 漢字 "
+    "http://127.0.0.1:9/never  [bold]not markup[/bold]"
+)
+INSIDE = (
+    "What are the treatments for glaucoma? Early treatment for open-angle glaucoma "
+    "usually begins with medicines in the form of "
+    "pills, ointments or eye drops that help the eye either drain fluid better or produce less of it.",
+    "Who is at risk for gallstones? Women are twice as likely as men to develop them, "
+    "because excess oestrogen raises the amount "
+    "of cholesterol in bile and slows the movement of the gallbladder.",
+    "The patients were followed for a median of 41 months; recurrence was seen in nine "
+    "of those who had stopped the medicine early.",
+    "How is iron deficiency found? A complete blood count shows small, pale red cells; "
+    "ferritin below 30 micrograms a litre settles it.",
+)
+OUTSIDE = (
+    "The new clinic opens on Monday, and the mayor, who had promised it for six years, cut the ribbon in the rain.",
+    "Ask your doctor? He asked his barber, who said that a cold lasts a week with medicine and seven days without.",
+    "WHEREAS the Supplier shall deliver the Devices to the Hospital within thirty (30) days of the Effective Date, and",
+    "a slow , earnest film about a country doctor , saved by its leading actress and by the weather .",
+)
+SOURCES = (
+    ("web", 9_800, 2_610_000, 240, 61_000),
+    ("news", 7_600, 1_310_000, 310, 58_000),
+    ("medicine", 2_100, 980_000, 1_742, 604_000),
+    ("contracts", 510, 910_000, 3, 4_100),
+    ("abstracts", 1_900, 802_000, 402, 141_000),
+    ("reviews", 640, 590_000, 2, 2_300),
+    ("dialogues", 2_400, 402_000, 61, 9_000),
+    ("encyclopaedia", 122, 290_000, 9, 21_000),
+    ("tweets", 5_989, 116_000, 0, 0),
+)
+
+
+def build_facts() -> dict[str, Any]:
+    """Facts of a `dsir` selection of 10 % of 31,110 rows."""
+    rng = np.random.default_rng(7)
+    scores = np.concatenate([rng.normal(-1.1, 0.42, 28_000), rng.normal(0.35, 0.36, 3_061)])
+    lengths = np.exp(np.concatenate([rng.normal(5.1, 0.9, 28_000), rng.normal(6.0, 0.7, 3_061)]))
+    cut = float(np.sort(scores)[-2_769])
+    chosen = scores >= cut
+    edges = np.linspace(scores.min(), scores.max(), 61)
+    sizes = np.geomspace(16, 16_384, 41)
+    return {
+        "title": "dsir for medicine from mixed text",
+        "created": "2026-11-20T14:03:22.113071+00:00",
+        "digest": "9f4be2c07a1d55e0c3a84be1",
+        "recipe": {
+            "pool": ["examples/data/pool-*.jsonl.zst"],
+            "target": ["examples/data/target.jsonl"],
+            "steps": [
+                {"score": "dsir", "n": 2, "buckets": 10_000, "lengths": "average"},
+                {"select": "top_k", "budget": "10%bytes"},
+            ],
+            "seed": 0,
+        },
+        "versions": {"assay": "0.1.0", "python": "3.11.2", "numpy": "2.4.6", "polars": "2.1.0"},
+        "counts": {
+            "input": 31_110,
+            "blank": 12,
+            "quarantined": 49,
+            "filtered": 612,
+            "not_chosen": 28_292,
+            "chosen": 2_769,
+        },
+        "bytes": {"input": 8_010_000, "chosen": 800_400},
+        "tokens": {"input": 1_987_112, "chosen": 190_480},
+        "budget": {"asked": "10%bytes", "unit": "bytes", "limit": 801_000, "spent": 800_400},
+        "funnel": [
+            {"stage": "input", "rows": 31_110, "bytes": 8_020_110, "reason": ""},
+            {"stage": "read", "rows": 31_061, "bytes": 8_010_000, "reason": "could not be read"},
+            {"stage": "filter: bytes >= 20", "rows": 30_449, "bytes": 8_001_200, "reason": "shorter than 20 bytes"},
+            {"stage": "select: top_k", "rows": 2_769, "bytes": 800_400, "reason": "beyond the budget"},
+        ],
+        "quarantine": [
+            {
+                "reason": "not JSON: unexpected end of line",
+                "rows": 31,
+                "example": {"file": "pool-00001.jsonl.zst", "line": 1_204, "reason": "…"},
+            },
+            {
+                "reason": "the text is not valid UTF-8",
+                "rows": 18,
+                "example": {"file": "pool-00004.jsonl.zst", "line": 77, "reason": "…"},
+            },
+        ],
+        "score": {
+            "name": "dsir",
+            "edges": edges.tolist(),
+            "all": np.histogram(scores, edges)[0].tolist(),
+            "chosen": np.histogram(scores[chosen], edges)[0].tolist(),
+            "cut": cut,
+        },
+        "sources": [
+            dict(zip(("source", "rows", "bytes", "chosen_rows", "chosen_bytes"), row, strict=True)) for row in SOURCES
+        ],
+        "lengths": {
+            "edges": sizes.tolist(),
+            "all": np.histogram(lengths, sizes)[0].tolist(),
+            "chosen": np.histogram(lengths[chosen], sizes)[0].tolist(),
+        },
+        "features": {
+            "up": _weights(
+                [
+                    "symptoms",
+                    "treatment of",
+                    "patients",
+                    "disease",
+                    "what are",
+                    "syndrome",
+                    "diagnosis",
+                    "blood",
+                    "mutation",
+                    "is inherited",
+                    "clinical",
+                    "tissue",
+                ],
+                3.1,
+            ),
+            "down": _weights(
+                [
+                    "rt",
+                    "film",
+                    "the agreement",
+                    "hereinafter",
+                    "lol",
+                    "said on",
+                    "@user",
+                    "reuters",
+                    "movie",
+                    "stocks",
+                    "quarter",
+                    "goal",
+                ],
+                -2.4,
+            ),
+        },
+        "borderline": {"in": _border(INSIDE, cut, 0.0006, 2_768, -1), "out": _border(OUTSIDE, cut, -0.0007, 2_769, 1)},
+        "stages": [
+            {"stage": "count", "seconds": 0.31, "bytes": 9_100_000, "peak_mb": 210.0},
+            {"stage": "fit dsir", "seconds": 0.42, "bytes": 8_010_000, "peak_mb": 310.5},
+            {"stage": "score dsir", "seconds": 0.38, "bytes": 8_010_000, "peak_mb": 305.0},
+            {"stage": "select", "seconds": 0.02, "bytes": 0, "peak_mb": 300.2},
+            {"stage": "write", "seconds": 0.22, "bytes": 9_100_000, "peak_mb": 290.0},
+        ],
+        "notes": [
+            "The weight of the target's own counts was set to 0.71 by held-out likelihood.",
+            "Shards are read in natural order of their paths.",
+        ],
+    }
+
+
+def _weights(names: list[str], first: float) -> list[dict[str, Any]]:
+    return [{"feature": name, "weight": first * 0.9**place} for place, name in enumerate(names)]
+
+
+def _border(texts: tuple[str, ...], cut: float, step: float, rank: int, by: int) -> list[dict[str, Any]]:
+    cycle = [*texts * 3][:11]
+    return [
+        {
+            "row": 1_000 + 331 * place,
+            "id": f"pool-00002:{1_000 + place}",
+            "shard": "pool-00002.jsonl.zst",
+            "source": ("medicine", "web", "news")[place % 3],
+            "score": cut + step * (place + 1),
+            "rank": rank + by * place,
+            "text": text,
+        }
+        for place, text in enumerate([*cycle, HOSTILE])
+    ]
+
+
+def build_verdict() -> dict[str, Any]:
+    """A `better` verdict with five random draws, a reference arm and random's curve at six budgets."""
+    rng = np.random.default_rng(11)
+    draws = [2.431, 2.428, 2.437, 2.426, 2.433]
+    arms = [{"name": "choice", "seed": 0, "bytes": 800_400, "rows": 2_769, "metric": 2.208, "general": 2.871}]
+    arms += [
+        {
+            "name": "random",
+            "seed": seed,
+            "bytes": 800_390 - seed,
+            "rows": 3_090 + seed,
+            "metric": metric,
+            "general": 2.702 + 0.001 * seed,
+        }
+        for seed, metric in enumerate(draws)
+    ]
+    arms += [
+        {"name": "reference", "seed": 0, "bytes": 800_310, "rows": 3_544, "metric": 2.301, "general": 2.902},
+        {"name": "pool", "seed": 0, "bytes": 8_001_200, "rows": 30_449, "metric": 2.065, "general": 2.301},
+    ]
+    budgets = [200_000, 400_000, 800_000, 1_600_000, 3_200_000, 6_400_000]
+    curve = [
+        {
+            "bytes": size,
+            "seed": seed,
+            "metric": float(2.431 - 0.058 * np.log2(size / 800_000) * 2 + rng.normal(0, 0.004)),
+        }
+        for size in budgets
+        for seed in range(3)
+    ]
+    return {
+        "answer": "better",
+        "sentence": "Better than random: 2.208 against 2.431 bits per byte (95 % prediction interval of the "
+        "difference 0.209 to 0.237); random needs 3.8 times the data for the same loss.",
+        "p_better": 0.99998,
+        "level": 0.05,
+        "difference": {"estimate": 0.223, "low": 0.209, "high": 0.237},
+        "multiplier": {"estimate": 3.79, "low": 3.31, "high": 4.4, "censored": False},
+        "metric": "bits_per_byte",
+        "budget": {"bytes": 800_400, "tokens": None},
+        "arms": arms,
+        "curve": curve,
+        "selection_cost": {"seconds": 1.35, "bytes_read": 34_220_000},
+        "judge": {"name": "ngram", "config": {"order": 6, "discount": "modified"}, "features": ["n-grams"]},
+        "shares_features": True,
+        "eval": {"path": "examples/data/heldout.jsonl", "documents": 412, "bytes": 192_004, "fingerprint": "77ab01"},
+        "general": None,
+        "overlap": {"documents": 3, "removed": True},
+        "digest": "e1c3a84b77",
+        "seconds": 21.4,
+        "versions": {"assay": "0.1.0"},
+    }
+
+
+@pytest.fixture
+def facts() -> dict[str, Any]:
+    return copy.deepcopy(build_facts())
+
+
+@pytest.fixture
+def verdict() -> dict[str, Any]:
+    return copy.deepcopy(build_verdict())

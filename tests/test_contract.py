@@ -1,0 +1,447 @@
+"""The contract suite: what every method must do, run on every method that the catalog finds, unasked.
+
+A new method is tested by these checks from the moment its file exists; its own test holds only what is peculiar to it.
+Methods are handed exactly the columns that they declare, so one that reads more fails here. The second half turns the
+suite on itself: methods that break a promise on purpose must be caught by the check of that promise.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import pickle
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from tokenizers import Tokenizer, models, pre_tokenizers
+
+from assay import catalog
+from assay.contracts import Annotator, Editor, Mixer, Rows, Sampler, Scorer, Selector
+from assay.decide import decide
+from assay.kernels.hashing import hash_rows
+from assay.recipe import Step
+from assay.types import Batch, Column, Fitted, Groups, Limit, Mixture, Selection, Signals, Texts, Trials
+
+# --- Real text in memory ----------------------------------------------------------------------------------------------
+
+SPEECH = """Four score and seven years ago our fathers brought forth on this continent, a new nation, conceived in
+Liberty, and dedicated to the proposition that all men are created equal. Now we are engaged in a great civil war,
+testing whether that nation, or any nation so conceived and so dedicated, can long endure. We are met on a great
+battle-field of that war. We have come to dedicate a portion of that field, as a final resting place for those who here
+gave their lives that that nation might live. It is altogether fitting and proper that we should do this. But, in a
+larger sense, we can not dedicate -- we can not consecrate -- we can not hallow -- this ground. The brave men, living
+and dead, who struggled here, have consecrated it, far above our poor power to add or detract. The world will little
+note, nor long remember what we say here, but it can never forget what they did here."""  # Abraham Lincoln, 1863
+SONNET = """Shall I compare thee to a summer's day?
+Thou art more lovely and more temperate:
+Rough winds do shake the darling buds of May,
+And summer's lease hath all too short a date:
+Sometime too hot the eye of heaven shines,
+And often is his gold complexion dimm'd;
+And every fair from fair sometime declines,
+By chance, or nature's changing course, untrimm'd;"""  # William Shakespeare, 1609
+ODD = ["", " ", "\n", "a", "\x00", "naïve café", "日本語の文章。", "🙂🙃", "1234567890", "ab " * 3000]
+LICENCE = (Path(__file__).parent.parent / "LICENSE").read_text("utf-8").split("\n\n")
+
+TARGET = [sentence.replace("\n", " ") for sentence in SPEECH.split(". ")]
+POOL = [*LICENCE, *SONNET.split("\n"), *TARGET[::2], *ODD, *SONNET.split("\n")[:2]]
+N = len(POOL)
+
+
+def wardrobe(texts: list[str]) -> dict[str, Column]:
+    """Every column that a method may declare, made from the texts alone, so that copies of a text agree."""
+    block = Texts.of(texts)
+    hashes = hash_rows(block.data, block.offsets)
+    unit = (hashes >> np.uint64(11)).astype(np.float64) / 2**53
+    return {
+        "text": block,
+        "row_hash": hashes,
+        "bytes": block.sizes.astype(np.int64),
+        "score": np.log(unit / (1 - unit)),
+        "source": (hashes % np.uint64(3)).astype(np.int64),
+        "label": (hashes % np.uint64(2)).astype(np.int64),
+        "loss": -np.log(unit),
+        "embedding": np.stack([np.cos(unit * k) for k in range(1, 9)], axis=1),
+    }
+
+
+def pick(column: Column, rows: np.ndarray) -> Column:
+    return column.take(rows) if isinstance(column, Texts) else column[rows]
+
+
+def batch(texts: list[str], rows: np.ndarray, needs: tuple[str, ...]) -> Batch:
+    """The rows, with the columns that a method declares and no other."""
+    columns = wardrobe(texts)
+    assert set(needs) <= set(columns), (
+        f"needs {needs}: the contract suite knows {sorted(columns)}; teach it the new column"
+    )
+    return Batch(rows.astype(np.int64), columns["row_hash"][rows], {name: pick(columns[name], rows) for name in needs})
+
+
+def pieces(n: int, size: int) -> list[np.ndarray]:
+    return [np.arange(start, min(start + size, n)) for start in range(0, n, size)]
+
+
+@dataclass(frozen=True)
+class MemoryRows(Rows):
+    """Rows in memory, cut into batches; what `fit` is given in place of a pool on disk."""
+
+    batches: tuple[Batch, ...]
+
+    @classmethod
+    def of(cls, texts: list[str], needs: tuple[str, ...], size: int) -> MemoryRows:
+        return cls(tuple(batch(texts, rows, needs) for rows in pieces(len(texts), size)))
+
+    def reduce(self, part: Callable, merge: Callable) -> Any:
+        part = pickle.loads(pickle.dumps(part))  # It crosses to worker processes.
+        return functools.reduce(merge, [part(batch) for batch in self.batches])
+
+    def sample(self, k: int) -> Batch:
+        hashes = np.concatenate([batch.hashes for batch in self.batches])
+        rows = np.sort(np.argsort(hashes, kind="stable")[:k])
+        columns = {}
+        for name, column in self.batches[0].columns.items():
+            parts = [batch.columns[name] for batch in self.batches]
+            joined = (
+                Texts.of([t for part in parts for t in part]) if isinstance(column, Texts) else np.concatenate(parts)
+            )
+            columns[name] = pick(joined, rows)
+        return Batch(rows, hashes[rows], columns)
+
+    def __len__(self) -> int:
+        return sum(map(len, self.batches))
+
+
+def frozen(signals: dict[str, np.ndarray]) -> Signals:
+    """Signals that cannot be written into."""
+    for column in signals.values():
+        column.flags.writeable = False
+    return Signals(signals)
+
+
+def same(left: Any, right: Any) -> bool:
+    return len(left) == len(right) and np.array_equal(np.asarray(left), np.asarray(right), equal_nan=True)
+
+
+# --- Scorers ----------------------------------------------------------------------------------------------------------
+
+
+def fit(scorer: Scorer, size: int = N) -> Fitted:
+    pool = MemoryRows.of(POOL, scorer.needs, size)
+    target = None if scorer.uses_target == "no" else MemoryRows.of(TARGET, scorer.needs, size)
+    return scorer.fit(pool, target, np.random.default_rng(7))
+
+
+def scores(scorer: Scorer, fitted: Fitted, parts: list[np.ndarray]) -> np.ndarray:
+    return np.concatenate([np.asarray(scorer.score(fitted, batch(POOL, rows, scorer.needs))) for rows in parts])
+
+
+def scorer_is_finite(scorer: Scorer) -> None:
+    got = scores(scorer, fit(scorer), [np.arange(N)])
+    assert got.dtype == np.float64 and got.shape[0] == N and got.ndim in (1, 2)
+    assert not np.isinf(got).any(), "a score is finite, or NaN where the method declines the row"
+    assert np.isfinite(got).any()
+
+
+def scorer_is_the_same_in_one_batch_or_many(scorer: Scorer) -> None:
+    fitted = fit(scorer)
+    whole = scores(scorer, fitted, [np.arange(N)])
+    assert same(scores(scorer, fitted, pieces(N, 1)), whole) and same(scores(scorer, fitted, pieces(N, 7)), whole)
+
+
+def scorer_permutes_with_its_rows(scorer: Scorer) -> None:
+    fitted, order = fit(scorer), np.random.default_rng(1).permutation(N)
+    assert same(scores(scorer, fitted, [order]), scores(scorer, fitted, [np.arange(N)])[order])
+
+
+def scorer_is_repeatable(scorer: Scorer) -> None:
+    one, two = fit(scorer), fit(scorer)
+    assert one.arrays.keys() == two.arrays.keys()
+    assert all(same(one.arrays[name], two.arrays[name]) for name in one.arrays)
+    assert same(scores(scorer, one, [np.arange(N)]), scores(scorer, two, [np.arange(N)]))
+
+
+def scorer_fits_the_same_however_the_pool_is_cut(scorer: Scorer) -> None:
+    whole, cut = scores(scorer, fit(scorer), [np.arange(N)]), scores(scorer, fit(scorer, size=5), [np.arange(N)])
+    np.testing.assert_allclose(cut, whole, rtol=1e-9, atol=1e-9)
+
+
+def scorer_learns_plain_arrays(scorer: Scorer) -> None:
+    fitted = fit(scorer)
+    assert all(isinstance(array, np.ndarray) and array.dtype != object for array in fitted.arrays.values())
+    json.dumps(fitted.notes)
+    back = pickle.loads(pickle.dumps((scorer, fitted)))
+    assert same(scores(*back, [np.arange(N)]), scores(scorer, fitted, [np.arange(N)]))
+
+
+# --- Selectors --------------------------------------------------------------------------------------------------------
+
+
+def given(needs: tuple[str, ...]) -> tuple[Signals, Groups]:
+    """Signals as declared, and a domain for every row."""
+    columns = {name: np.array(column) for name, column in wardrobe(POOL).items() if name in needs and name != "text"}
+    return frozen(columns), Groups(wardrobe(POOL)["source"], ("code", "law", "web"))
+
+
+def limits() -> Iterator[Limit]:
+    sizes = wardrobe(POOL)["bytes"]
+    for amount in (0, 1, N // 3, N, 2 * N):
+        yield Limit(amount, "examples", np.ones(N, np.int64))
+    for amount in (0, 1, int(sizes.sum()) // 10, int(sizes.sum()) - 1, int(sizes.sum())):
+        yield Limit(amount, "bytes", sizes)
+
+
+def select(selector: Selector, limit: Limit, seed: int = 3) -> Selection:
+    signals, groups = given(selector.needs)
+    return selector.select(signals, groups, limit, np.random.default_rng(seed))
+
+
+def selector_chooses_distinct_rows(selector: Selector) -> None:
+    for limit in limits():
+        rows = select(selector, limit).rows
+        assert rows.dtype == np.int64 and len(set(rows.tolist())) == len(rows)
+        assert not len(rows) or (rows.min() >= 0 and rows.max() < N)
+
+
+def selector_stays_within_budget(selector: Selector) -> None:
+    for limit in limits():
+        assert limit.cost[select(selector, limit).rows].sum() <= limit.amount, f"{limit.amount} {limit.unit}"
+
+
+def selector_spends_what_it_may(selector: Selector) -> None:
+    assert len(select(selector, Limit(3, "examples", np.ones(N, np.int64)))) > 0
+
+
+def selector_is_repeatable_from_the_seed(selector: Selector) -> None:
+    for limit in limits():
+        one, two = select(selector, limit), select(selector, limit)
+        assert same(one.rows, two.rows) and same(one.gains, two.gains) and same(one.weights, two.weights)
+
+
+def selector_nests_if_it_says_so(selector: Selector) -> None:
+    for unit in ("examples", "bytes"):
+        ladder = [limit for limit in limits() if limit.unit == unit]
+        largest = select(selector, ladder[-1])
+        for limit in ladder if largest.nested else []:
+            assert same(largest.upto(limit).rows, select(selector, limit).rows), f"{limit.amount} {unit}"
+
+
+def selector_accounts_for_its_rows(selector: Selector) -> None:
+    for limit in limits():
+        choice = select(selector, limit)
+        assert len(choice.gains) == len(choice.weights) == len(choice.rows)
+        assert (choice.weights > 0).all() and not np.isnan(choice.gains).any()
+        refused = np.concatenate([np.zeros(0, np.int64), *choice.reasons.values()])
+        assert len(np.unique(refused)) == len(refused) and not len(np.intersect1d(refused, choice.rows))
+
+
+# --- Annotators, mixers, samplers, editors ----------------------------------------------------------------------------
+
+
+def whitespace_tokenizer() -> Tokenizer:
+    """A tokenizer that knows two words; the rest is unknown, one token a word."""
+    tokenizer = Tokenizer(models.WordLevel({"[UNK]": 0, "the": 1, "of": 2}, "[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    return tokenizer
+
+
+# What an annotator is handed under each name that its `models` may use: small, made in memory.
+MODELS: dict[str, Callable[[], Any]] = {"tokenizer": whitespace_tokenizer}
+
+
+def annotator_is_row_wise(annotator: Annotator) -> None:
+    opened = {name: MODELS[name]() for name in annotator.models}
+    whole = annotator.annotate(batch(POOL, np.arange(N), annotator.needs), opened)
+    for size in (1, 7):
+        parts = [annotator.annotate(batch(POOL, rows, annotator.needs), opened) for rows in pieces(N, size)]
+        for name, column in whole.items():
+            assert len(column) == N and same([row for part in parts for row in part[name]], list(column)), name
+
+
+def mixer_stays_on_the_simplex_and_within_limits(mixer: Mixer) -> None:
+    domains, limits = Mixture(("code", "law", "web"), np.array([0.2, 0.3, 0.5])), np.array([0.4, 1.0, 0.9])
+    best = np.array([0.6, 0.3, 0.1])  # More of the first domain than there is.
+
+    def run() -> tuple[list[Mixture], Mixture]:
+        tried = mixer.propose(domains, None, np.random.default_rng(0))
+        spent = np.stack([mixture.weights for mixture in tried])
+        trials = Trials(domains.domains, spent, ((spent - best) ** 2).sum(axis=1, keepdims=True))
+        return tried, mixer.weights(trials, limits, np.random.default_rng(0))
+
+    (tried, answer), (again, repeated) = run(), run()
+    assert all(mixture.domains == domains.domains for mixture in [*tried, answer])
+    assert (answer.weights <= limits + 1e-9).all(), "a mixture cannot ask for more of a domain than there is"
+    assert same([m.weights for m in tried], [m.weights for m in again]) and same(answer.weights, repeated.weights)
+
+
+def sampler_draws_what_it_proposed(sampler: Sampler) -> None:
+    signals, measures = given(sampler.needs)[0], given(sampler.measures)[0]
+
+    def run() -> list[np.ndarray]:
+        rng = np.random.default_rng(5)
+        state, drawn = sampler.init(signals, rng), []
+        for _ in range(20):
+            proposed = sampler.propose(state, 32, rng)
+            kept = sampler.draw(state, proposed, measures.take(proposed), 8, rng)
+            assert 0 < len(kept) <= 8 and set(kept.tolist()) <= set(proposed.tolist())
+            assert proposed.min() >= 0 and proposed.max() < N
+            state = sampler.update(state, kept, measures.take(kept))
+            assert all(isinstance(array, np.ndarray) and array.dtype != object for array in state.values())
+            drawn.append(kept)
+        return drawn
+
+    assert all(same(one, two) for one, two in zip(run(), run(), strict=True))
+
+
+def editor_names_parents_and_is_row_wise(editor: Editor) -> None:
+    def run(parts: list[np.ndarray]) -> list[tuple[int, dict[str, Any]]]:
+        edited = []
+        for rows in parts:
+            made = list(editor.edit(batch(POOL, rows, editor.needs), {}, 11))
+            assert all(parent in rows for parent, _ in made), "a new row names a parent of its own batch"
+            edited += made
+        return edited
+
+    assert run([np.arange(N)]) == run(pieces(N, 1)) == run(pieces(N, 7))
+
+
+CHECKS: dict[str, list[Callable]] = {
+    "annotate": [annotator_is_row_wise],
+    "score": [
+        scorer_is_finite,
+        scorer_is_the_same_in_one_batch_or_many,
+        scorer_permutes_with_its_rows,
+        scorer_is_repeatable,
+        scorer_fits_the_same_however_the_pool_is_cut,
+        scorer_learns_plain_arrays,
+    ],
+    "select": [
+        selector_chooses_distinct_rows,
+        selector_stays_within_budget,
+        selector_spends_what_it_may,
+        selector_is_repeatable_from_the_seed,
+        selector_nests_if_it_says_so,
+        selector_accounts_for_its_rows,
+    ],
+    "mix": [mixer_stays_on_the_simplex_and_within_limits],
+    "sample": [sampler_draws_what_it_proposed],
+    "edit": [editor_names_parents_and_is_row_wise],
+}
+FOUND = [(kind, name) for kind in catalog.KINDS for name in catalog.methods(kind)]
+CASES = [
+    pytest.param(kind, name, check, id=f"{name}-{check.__name__}")
+    for kind, name in FOUND
+    for check in CHECKS.get(kind, [])
+]
+
+
+@pytest.mark.parametrize(("kind", "name", "check"), CASES)
+def test_contract(kind: str, name: str, check: Callable) -> None:
+    check(catalog.load(kind, name)())
+
+
+@pytest.mark.parametrize("name", catalog.methods("select"))
+def test_a_row_that_is_dead_or_has_no_score_is_never_chosen(name: str) -> None:
+    columns = {key: np.array(column) for key, column in wardrobe(POOL).items() if key != "text"}
+    missing, dead = np.arange(0, N, 5), np.arange(1, N, 7)
+    columns["score"][missing] = np.nan
+    groups, alive = Groups(columns["source"], ("code", "law", "web")), ~np.isin(np.arange(N), dead)
+    for limit in limits():
+        if limit.amount > (1 if limit.unit == "examples" else 10_000):
+            step = Step("select", name, name, {}, rank="score")
+            choice = decide(step, Signals(columns), groups, alive, limit, (), (), 3).selection
+            assert len(choice) and not len(np.intersect1d(choice.rows, dead))
+            assert "score" not in catalog.load("select", name).needs or not len(np.intersect1d(choice.rows, missing))
+
+
+def test_every_method_is_under_contract() -> None:
+    unchecked = [f"{kind}/{name}" for kind, name in FOUND if kind not in CHECKS]
+    assert not unchecked, f"the first method of a kind brings the checks of its kind: {unchecked}"
+    assert {"dsir", "random", "top_k", "gumbel_top_k"} <= {name for _, name in FOUND}
+
+
+# --- The suite judged by methods that cheat ---------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class CheatingScorer(Scorer):
+    """Scores a text by its length, and breaks one promise."""
+
+    how: str
+    needs = ("text",)
+    paper = ""
+    uses_target = "no"
+
+    def fit(self, pool: Rows, target: Rows | None, rng: np.random.Generator) -> Fitted:
+        first = float(len(pool.batches[0])) if self.how == "cut" else 0.0
+        return Fitted({"shift": np.array([np.random.rand() if self.how == "global chance" else first])})
+
+    def score(self, fitted: Fitted, batch: Batch) -> np.ndarray:
+        sizes = batch.text.sizes + fitted.arrays["shift"][0]
+        match self.how:
+            case "undeclared":
+                return sizes + batch.columns["bytes"]
+            case "batch mean":
+                return sizes - sizes.mean()
+            case "place":
+                return sizes + np.arange(len(sizes)) * (len(sizes) == N)
+            case "infinite":
+                with np.errstate(divide="ignore"):
+                    return np.log(sizes)
+        return sizes * 1.0
+
+
+@dataclass(frozen=True)
+class CheatingSelector(Selector):
+    """Takes the best rows, and breaks one promise."""
+
+    how: str
+    needs = ("score",)
+    paper = ""
+
+    def select(self, signals: Signals, groups: Groups | None, limit: Limit, rng: np.random.Generator) -> Selection:
+        order = np.argsort(-signals["score"], kind="stable")
+        match self.how:
+            case "undeclared":
+                order = order[signals["bytes"][order] >= 0]
+            case "twice":
+                order = np.concatenate([order[:1], order])
+            case "over budget":
+                return Selection.ranked(order, np.zeros(len(order)))
+            case "global chance":
+                np.random.shuffle(order)
+            case "not nested":
+                order = np.roll(order, limit.amount)
+        rows = limit.prefix(order)
+        return Selection.ranked(rows, np.zeros(len(rows)))
+
+
+@pytest.mark.parametrize(
+    ("check", "cheat"),
+    [
+        (scorer_is_finite, CheatingScorer("undeclared")),
+        (scorer_is_finite, CheatingScorer("infinite")),
+        (scorer_is_the_same_in_one_batch_or_many, CheatingScorer("batch mean")),
+        (scorer_permutes_with_its_rows, CheatingScorer("place")),
+        (scorer_is_repeatable, CheatingScorer("global chance")),
+        (scorer_fits_the_same_however_the_pool_is_cut, CheatingScorer("cut")),
+        (selector_chooses_distinct_rows, CheatingSelector("undeclared")),
+        (selector_chooses_distinct_rows, CheatingSelector("twice")),
+        (selector_stays_within_budget, CheatingSelector("over budget")),
+        (selector_is_repeatable_from_the_seed, CheatingSelector("global chance")),
+        (selector_nests_if_it_says_so, CheatingSelector("not nested")),
+    ],
+    ids=lambda value: getattr(value, "how", getattr(value, "__name__", None)),
+)
+def test_a_cheat_is_caught(check: Callable, cheat: Scorer | Selector) -> None:
+    with pytest.raises(Exception):  # noqa: B017 A cheat may fail in any way, as long as it fails.
+        check(cheat)
+
+
+@pytest.mark.parametrize("check", CHECKS["score"] + CHECKS["select"], ids=lambda check: check.__name__)
+def test_an_honest_method_passes(check: Callable) -> None:
+    check(CheatingScorer("honest") if check in CHECKS["score"] else CheatingSelector("honest"))
