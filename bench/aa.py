@@ -57,12 +57,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
     parser.add_argument("--trials", type=int, default=200)
+    parser.add_argument("--first", type=int, default=0, help="number of the first trial: another one draws anew")
     parser.add_argument("--budget", type=int, default=60_000)
     parser.add_argument("--name", default="aa")
     asked = parser.parse_args()
     pool, held = eval_sets(asked.data)
     began = time.perf_counter()
-    found = [one_trial(number, pool, held, asked.budget) for number in range(asked.trials)]
+    found = [one_trial(number, pool, held, asked.budget) for number in range(asked.first, asked.first + asked.trials)]
     sets = []
     for which, one in enumerate(held):
         answers = [trial[which][2] for trial in found]
@@ -70,7 +71,13 @@ def main() -> int:
         sets.append({**one.described(), "false": false, "p_better": [round(trial[which][1], 4) for trial in found]})
         print(f"{one.path}: {sum(false.values())} of {asked.trials} verdicts false ({false})")
     passed = all(sum(one["false"].values()) <= MOST_FALSE for one in sets)
-    facts = {"trials": asked.trials, "budget": asked.budget, "seeds": Trial().seeds, "level": Trial().level}
+    facts = {
+        "trials": asked.trials,
+        "first": asked.first,
+        "budget": asked.budget,
+        "seeds": Trial().seeds,
+        "level": Trial().level,
+    }
     write(asked.name, {**facts, "most_false": MOST_FALSE, "sets": sets, "seconds": time.perf_counter() - began})
     return 0 if passed else 1
 

@@ -21,6 +21,7 @@ import zstandard
 
 from assay import cli
 
+COMMAND = Path(sys.executable).parent / "assay"
 ROOT = Path(__file__).parent.parent
 
 

@@ -9,7 +9,6 @@ import random
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,12 +18,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from command import (
-    account_holds, assay, chosen, done, examples, jsonl, line, manifest, packed, products, quarantined, ranked, select, selected, told, unpacked
+    COMMAND, account_holds, assay, chosen, done, examples, jsonl, line, manifest, packed, products, quarantined, ranked, select, selected, told, unpacked
 )  # fmt: skip
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-COMMAND = Path(sys.executable).parent / "assay"
 ODD = [
     b'{"text": "carriage return stays"}\r',
     b'{"text": "no-break\xc2\xa0space, \xe2\x80\xa8 line separator, \xc2\x85 next line"}',

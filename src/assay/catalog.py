@@ -105,6 +105,6 @@ def describe(kind: str, name: str) -> dict[str, Any]:
 
 
 def needing_no_target() -> list[str]:
-    """Methods that can rank or select without a target."""
+    """Methods that can choose without a target, and without a score that rows carry already."""
     scorers = [name for name in methods("score") if load("score", name).uses_target != "required"]
-    return sorted(set(scorers + methods("select")))
+    return sorted(set(scorers + [name for name in methods("select") if "score" not in load("select", name).needs]))

@@ -167,17 +167,33 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="replace")  # a terminal that is not UTF-8 shows ? for ×, and goes on
     try:
-        app()
-    except KeyboardInterrupt:
+        sys.exit(app(standalone_mode=False) or 0)
+    except (KeyboardInterrupt, typer.Abort):
         _stop("stopped; run the same command again to go on where it was", 130)
     except OSError as error:
         _stop(f"{error.filename or 'the system'}: {error.strerror or error}", 2)
     except Exception as error:
         from assay.errors import AssayError
 
+        if hasattr(error, "format_message"):
+            _stop(_slip(error), 2)
         if not isinstance(error, AssayError):
             raise
         _stop(str(error), 2)
+
+
+def _slip(error: Any) -> str:
+    """What the parser of the command line has to say, as one sentence, with the nearest option."""
+    from assay.errors import suggest
+
+    context, words = error.ctx, " ".join(error.format_message().split())
+    if "help" in type(error).__name__.lower():
+        return words  # the whole help, of a command without arguments
+    if hasattr(error, "possibilities") and context is not None:
+        options = [name for parameter in context.command.params for name in parameter.opts if name.startswith("--")]
+        words = f"there is no option {error.option_name!r}; {suggest(error.option_name, options)}"
+    path = " ".join(["assay", *([context.info_name] if context is not None and context.parent is not None else [])])
+    return f"{words[0].lower()}{words[1:].rstrip('.')}; see {path} --help"
 
 
 def _stop(sentence: str, code: int) -> None:

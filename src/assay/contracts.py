@@ -68,7 +68,7 @@ class Scorer(Method):
 
     @abstractmethod
     def score(self, fitted: Fitted, batch: Batch) -> Float[np.ndarray, "b"] | Float[np.ndarray, "b t"]:
-        """Finite scores that depend on the row and `fitted` alone."""
+        """Scores that depend on the row and `fitted` alone: finite, or NaN for a row that the method declines."""
 
 
 class Explainer(ABC):

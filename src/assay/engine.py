@@ -137,6 +137,9 @@ def score(step: Step, state: State, recipe: Recipe, rng: np.random.Generator) ->
 def columns(state: State, recipe: Recipe) -> dict[str, Any]:
     """Every signal there is: of the row table, of the user's own columns and files, and of the score steps."""
     table, pool = state.pool.count(), state.pool
+    for name, values in table.extra.items():
+        if np.isnan(values).all():
+            raise InputError(f"no row of {', '.join(recipe.pool)} has a number at {name!r}; name a field that has one, dots for nesting")
     own = {"bytes": table.sizes, "row_hash": table.distinct_hashes, **table.extra}
     if table.sources is not None:
         own["source"] = np.array(table.source_names, object)[table.sources]

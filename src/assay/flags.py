@@ -72,7 +72,7 @@ def _default_method(result: Mapping[str, Any]) -> str:
     if result["read"].get("score_fields") or result["read"].get("scores"):
         return "top_k"
     free = ", ".join(catalog.needing_no_target())
-    raise RecipeError(f"give --target FILE with examples of what you want, or a --method that needs none: {free}")
+    raise RecipeError(f"give --target FILE with examples of what you want, a score with --score-field, or a --method that needs none: {free}")
 
 
 def _method_steps(name: str) -> list[dict[str, Any]]:

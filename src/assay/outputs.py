@@ -245,11 +245,12 @@ def _identity(tables: Sequence[Path], shard: str) -> tuple[Texts, Texts, np.ndar
     names, sources, sizes, lines_before = [], [], [], 0
     for path in tables:
         table, facts = stored.load_table(path)
-        names.append(_ids(table, shard, lines_before))
-        sources.append(stored.texts(table["source"]) if "source" in table.column_names else Texts.of([""] * len(table)))
-        sizes.append(table["bytes"].to_numpy())
+        if facts["rows"]:  # a piece in the middle of a long line has none, and no columns either
+            names.append(_ids(table, shard, lines_before))
+            sources.append(stored.texts(table["source"]) if "source" in table.column_names else Texts.of([""] * len(table)))
+            sizes.append(table["bytes"].to_numpy())
         lines_before += facts["lines"]
-    return join_texts(names), join_texts(sources), np.concatenate(sizes)
+    return join_texts(names), join_texts(sources), np.concatenate(sizes or [np.zeros(0, np.int64)])
 
 
 def _ids(table: stored.Table, shard: str, lines_before: int) -> Texts:

@@ -25,9 +25,11 @@ def plan(recipe: Recipe, workers: int | None) -> dict[str, Any]:
     wanted = Fields(recipe.read.text_field, recipe.read.id_field, recipe.read.source_field, recipe.read.text, recipe.read.score_fields)
     fields = detect(shards, wanted)
     workers = workers or available_workers()
-    rows, text, raw, seconds = _look(cut(shards)[0], fields)
+    pieces = cut(shards)
+    rows, text, raw, seconds = _look(pieces[0], fields)
     total = sum(shard.size * _EXPANSION[shard.compression] for shard in shards)
-    share = total / raw if raw else 0.0
+    whole = len(pieces) == 1 and raw < LOOK
+    share = 1.0 if whole else total / raw if raw else 0.0
     passes = 1 + sum(step.kind == "score" for step in recipe.steps)
     return {
         "shards": [{"path": shard.path, "format": shard.format, "size": shard.size} for shard in shards],
@@ -36,8 +38,8 @@ def plan(recipe: Recipe, workers: int | None) -> dict[str, Any]:
         "budget": recipe.select.budget,
         "workers": workers,
         "steps": [_told(step) for step in recipe.steps],
-        "seconds": seconds * share * passes / min(workers, max(len(cut(shards)), 1)),
-        "notes": [f"rows, bytes and time are carried over from the first {raw / 1e6:.1f} MB; text is read from {_text(fields)}"],
+        "seconds": seconds * share * passes / min(workers, len(pieces)),
+        "notes": [("" if whole else f"rows, bytes and time are carried over from the first {raw / 1e6:.1f} MB; ") + f"text is read from {_text(fields)}"],
     }
 
 

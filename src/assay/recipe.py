@@ -14,10 +14,11 @@ Where things lie (`--out`, `--store`) and how they run (`--workers`) is not in i
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import PurePath
-from typing import Any, Literal, final
+from typing import Any, Literal, final, get_args, get_type_hints
 
 import msgspec
 import xxhash
@@ -195,6 +196,9 @@ def check(recipe: Recipe) -> None:
         raise RecipeError("a selection must have a budget: 5000, 10%, 500MB, 10%bytes or 1e9tokens; got none")
     if Budget.parse(recipe.select.budget).unit == "tokens" and recipe.tokenizer is None:
         raise RecipeError("a token budget must name its tokenizer; give --tokenizer tokenizer.json, or a budget in bytes")
+    called = [target.name for target in recipe.targets]
+    if clash := {name for name in called if called.count(name) > 1}:
+        raise RecipeError(f"two targets are called {min(clash)!r}, by their file names; rename one file, or give both paths to one target")
     names = [step.alias for step in recipe.steps if step.kind == "score"]
     if twice := {name for name in names if names.count(name) > 1}:
         raise RecipeError(f'two score steps are called {min(twice)!r}; give one another name with as = "..."')
@@ -235,7 +239,17 @@ def _struct(kind: type, value: Any, where: str) -> Any:
     try:
         return msgspec.convert(value, kind)
     except msgspec.ValidationError as error:
-        raise RecipeError(f"{where} is not as a recipe needs it: {error}") from None
+        raise RecipeError(_refusal(kind, value, where, str(error))) from None
+
+
+def _refusal(kind: type, value: Any, where: str, told: str) -> str:
+    """Which key of a table is wrong, what it must be, and what it was."""
+    found = re.search(r"`\$\.(\w+)", told)
+    if found is None:
+        return f"{where} must be {'a whole number' if kind is int else 'a table'}; got {value!r}"
+    options = get_args(get_type_hints(kind)[found[1]])
+    wanted = f"one of {', '.join(map(str, options))}" if options and all(isinstance(option, str) for option in options) else told
+    return f"{where}: {found[1]} must be {wanted}; got {value[found[1]]!r}"
 
 
 def _check_keys(table: Mapping[str, Any], known: tuple[str, ...], where: str) -> None:

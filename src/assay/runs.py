@@ -61,6 +61,7 @@ class Run:
     @property
     def manifest(self) -> pl.LazyFrame:
         """One line for every input row; collect only the columns you need."""
+        assert self.facts  # refuses a run that has not finished
         return scan_manifest(str(self.path / "manifest.parquet"))
 
     @property
@@ -84,7 +85,7 @@ class Run:
 
     def why(self, row: int | str) -> dict[str, Any]:
         """What became of a row, by number or id: status, reason, score, rank, and where the cut lies."""
-        by_number = pl.col("row") == int(row) if str(row).lstrip("-").isdigit() else pl.lit(False)
+        by_number = pl.col("row") == int(row) if str(row).isdecimal() else pl.lit(False)
         found = self.manifest.filter((pl.col("id") == str(row)) | by_number).collect()
         exact = found.filter(by_number) if len(found) > 1 else found
         if not len(found):

@@ -133,7 +133,7 @@ def _text(batch: Batch) -> Batch:
 def _spool(plan: Plan, pool: Pool, folder: Path) -> Spooled:
     """Lay down the text of every row that some arm reads."""
     sizes = [np.zeros(1, np.int64)]
-    with files.atomic_write(str(folder / "text")) as out:
+    with files.atomic_write(str(folder / "text"), durable=False) as out:
         for _, batch in pool.gather(plan.rows, _text):
             text = batch.text
             out.write(text.data[text.offsets[0] : text.offsets[-1]].tobytes())

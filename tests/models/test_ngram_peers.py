@@ -42,7 +42,7 @@ def test_estimates_equal_nltk(order: int, discount: float) -> None:
     model = ngram.train_symbols([encoded(SENTENCES)], config)
     padded = [["<s>"] * (order - 1) + sentence.split() + ["</s>"] for sentence in SENTENCES]
     grams = [
-        [tuple(row[max(0, at - length + 1) : at + 1]) for at in range(order - 1, len(row)) for length in range(1, order + 1)]
+        [tuple(row[start : at + 1]) for at in range(order - 1, len(row)) for start in range(at, at - order, -1)]
         for row in padded
     ]
     peer = KneserNeyInterpolated(order, discount=discount, vocabulary=Vocabulary([*WORDS, "<s>", "</s>"], unk_cutoff=1))
@@ -90,6 +90,7 @@ def test_arpa_says_how_many_and_refuses_what_it_cannot_say() -> None:
     assert lines[1] == f"ngram 1={len(WORDS) + 3}"
     assert int(lines[2].removeprefix("ngram 2=")) == lines.index("\\end\\") - 1 - lines.index("\\2-grams:") - 1
     with pytest.raises(RecipeError, match="one begin symbol"):
-        arpa.write(ngram.train_symbols([encoded(SENTENCES)], NGramConfig(symbols=len(WORDS), boundaries=2)), file, WORDS)
+        config = NGramConfig(symbols=len(WORDS), boundaries=2)
+        arpa.write(ngram.train_symbols([encoded(SENTENCES)], config), file, WORDS)
     with pytest.raises(RecipeError, match="names"):
         arpa.write(model, file, WORDS[1:])

@@ -55,7 +55,7 @@ def test_equal_scores_keep_row_order():
 
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 3.0])
 def test_gumbel_draw_frequencies_equal_softmax(temperature: float):
-    score, draws = np.array([0.0, 0.5, 1.0, 2.0, -1.0]), 20_000
+    score, draws = np.array([0.0, 0.5, 1.0, 2.0, -1.0]), 6_000
     first = np.zeros(5)
     signals = Signals({"score": score, "row_hash": hashes(5)})
     for seed in range(draws):
@@ -65,7 +65,7 @@ def test_gumbel_draw_frequencies_equal_softmax(temperature: float):
 
 
 def test_gumbel_pairs_are_drawn_without_replacement():
-    score, draws = np.array([0.0, 1.0, 2.0]), 12_000
+    score, draws = np.array([0.0, 1.0, 2.0]), 6_000
     odds = np.exp(score) / np.exp(score).sum()
     expected = {(i, j): odds[i] * odds[j] / (1 - odds[i]) for i, j in itertools.permutations(range(3), 2)}
     found = dict.fromkeys(expected, 0)

@@ -132,6 +132,9 @@ def detect(shards: Sequence[Shard], fields: Fields) -> Fields:
             'it must hold rows such as {"text": "…"}, one JSON object a line'
         )
     text, template = _text(rows, fields, shard.path)
+    for wanted, flag in ((fields.id, "--id-field"), (fields.source, "--source-field")):
+        if wanted and all(get(row, wanted) is None for row in rows):
+            raise InputError(f"no field {wanted!r} in the first rows of {shard.path!r}; {suggest(wanted, _names(rows))}; name another with {flag}")
     seen = lambda path: any(isinstance(get(row, path), str | int) for row in rows)  # noqa: E731
     return replace(
         fields,

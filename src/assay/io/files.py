@@ -69,8 +69,11 @@ def make_parents(path: str) -> None:
 
 
 @contextmanager
-def atomic_write(path: str) -> Iterator[BinaryIO]:
+def atomic_write(path: str, durable: bool = True) -> Iterator[BinaryIO]:
     """Write bytes to a temporary neighbour; on a clean exit sync it and rename it to `path`, on an error remove it.
+
+    What can be made again (signals, parts) need not be `durable`: it is not synced, which the death of a process does not
+    mind, only that of the machine.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -85,7 +88,8 @@ def atomic_write(path: str) -> Iterator[BinaryIO]:
         with open(temporary, "wb") as file:
             yield file
             file.flush()
-            os.fsync(file.fileno())
+            if durable:
+                os.fsync(file.fileno())
         os.replace(temporary, path)
     except BaseException:
         if os.path.exists(temporary):

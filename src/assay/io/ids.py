@@ -15,7 +15,7 @@ from assay.types import Texts
 
 def write(path: str, rows: Int64[np.ndarray, "k"], names: Texts) -> None:
     """Write the rows' numbers (k,) and ids, one pair a line."""
-    with atomic_write(path) as file:
+    with atomic_write(path, durable=False) as file:
         for row, name in zip(rows.tolist(), names, strict=True):
             file.write(json.dumps({"row": row, "id": name}, ensure_ascii=False).encode("utf-8") + b"\n")
 

@@ -1,7 +1,8 @@
 """Rows in, as blocks of columns: each row either readable, with its text, or `Bad`, with a reason; none is lost.
 
     line ends at LF · CR stays · the BOM belongs to the file · blank lines are counted, not rows · a repeated key
-    counts by its last value · broken JSON, invalid UTF-8, no object, no text, wrong type, lone surrogate, too long: each a `Bad`
+    counts by its last value · broken JSON, invalid UTF-8, no object, no text, wrong type, lone surrogate, too long:
+    each a `Bad`
 
 JSON lines go through one kernel (`kernels/json_lines.py`) that finds only the wanted fields; no Python object is made
 for a row. The choice was measured against polars, pyarrow, orjson and msgspec: see LOG.md and bench/parsing.py.
@@ -22,6 +23,7 @@ from assay.io.lines import HEAD, Lines, digest
 from assay.io.records import shard_lines
 from assay.io.sources import Piece
 from assay.kernels import json_lines as kernel
+from assay.kernels import json_tokens as token
 from assay.kernels.words import PAD
 from assay.types import Column, Texts
 
@@ -124,15 +126,15 @@ class Scanner:
         used = [self.paths.index(name) for _, name in self.parts if name]
         plain = self.fields.template is None
         kinds, flags = found[:, used, 0], found[:, used, 3]
-        is_text = kinds == kernel.STRING
-        refused = ~is_text if plain else (kinds == kernel.MISSING)
-        lone = is_text & (flags & kernel.LONE > 0)
+        is_text = kinds == token.STRING
+        refused = ~is_text if plain else (kinds == token.MISSING)
+        lone = is_text & (flags & token.LONE > 0)
         for at in np.flatnonzero((refused | lone).any(axis=1) & (codes == 0)):
-            if plain and kinds[at, 0] == kernel.ARRAY:
+            if plain and kinds[at, 0] == token.ARRAY:
                 continue
             reasons[int(at)] = self._reason(used, kinds[at], lone[at])
         chats = {}
-        if plain and (kinds == kernel.ARRAY).any():
+        if plain and (kinds == token.ARRAY).any():
             chats = _chats(data, found[:, used[0]], codes, reasons)
         good = np.ones(len(found), bool)
         good[list(reasons)] = False
@@ -146,11 +148,11 @@ class Scanner:
     def _reason(self, used: list[int], kinds: np.ndarray, lone: np.ndarray) -> str:
         for position, path in enumerate(used):
             name, kind = self.paths[path], _KINDS[kinds[position]]
-            if kinds[position] == kernel.MISSING:
+            if kinds[position] == token.MISSING:
                 return f"the field {name!r} is missing"
             if lone[position]:
                 return LONE_SURROGATE
-            if self.fields.template is None and kinds[position] != kernel.STRING:
+            if self.fields.template is None and kinds[position] != token.STRING:
                 return f"the field {name!r} must be a string, but is {kind}"
         raise AssertionError("asked for the reason of a readable row")
 
@@ -165,7 +167,7 @@ class Scanner:
             spans[:, 2 * part, 1:3] = self.literal_ends[part : part + 2] + len(data)
             if name:
                 spans[:, 2 * part + 1] = found[:, field]
-                absent = found[:, field, 0] == kernel.NULL
+                absent = found[:, field, 0] == token.NULL
                 spans[absent, 2 * part + 1, 1:] = 0
                 field += 1
         pieces = gathered(both, spans.reshape(-1, 4))
@@ -176,7 +178,7 @@ class Scanner:
             if found is None:
                 return Texts(np.zeros(0, np.uint8), np.zeros(size + 1, np.int64))
             spans = found.copy()
-            spans[(found[:, 0] == kernel.MISSING) | (found[:, 0] >= kernel.NULL), 1:] = 0
+            spans[(found[:, 0] == token.MISSING) | (found[:, 0] >= token.NULL), 1:] = 0
             return gathered(data, spans)
         if found is None:
             return np.full(size, np.nan)
@@ -196,9 +198,9 @@ def gathered(data: UInt8[np.ndarray, "m"], found: Int64[np.ndarray, "b 4"]) -> T
 
 def number(kind: int, raw: bytes) -> float:
     """A JSON value as a number: true is 1, a string that spells a number is that number, anything else is NaN."""
-    if kind in (kernel.TRUE, kernel.FALSE):
-        return float(kind == kernel.TRUE)
-    if kind not in (kernel.NUMBER, kernel.STRING):
+    if kind in (token.TRUE, token.FALSE):
+        return float(kind == token.TRUE)
+    if kind not in (token.NUMBER, token.STRING):
         return np.nan
     try:
         return float(raw)
@@ -209,7 +211,7 @@ def number(kind: int, raw: bytes) -> float:
 def _chats(data: np.ndarray, found: np.ndarray, codes: np.ndarray, reasons: dict[int, str]) -> dict[int, bytes]:
     """The rendered chats of the rows whose text field holds a list; why it is no chat goes to `reasons`."""
     chats = {}
-    for at in np.flatnonzero((found[:, 0] == kernel.ARRAY) & (codes == 0)).tolist():
+    for at in np.flatnonzero((found[:, 0] == token.ARRAY) & (codes == 0)).tolist():
         text = render_chat(json.loads(data[found[at, 1] : found[at, 2]].tobytes()))
         try:
             if text is None:
@@ -224,7 +226,7 @@ def _chats(data: np.ndarray, found: np.ndarray, codes: np.ndarray, reasons: dict
 def _mixed(data: np.ndarray, found: np.ndarray, good: np.ndarray, chats: dict[int, bytes]) -> Texts:
     """Texts of the good rows where some are chats and some are plain strings."""
     strings: dict[int, Any] = {}
-    plain = np.flatnonzero(good & (found[:, 0] == kernel.STRING))
+    plain = np.flatnonzero(good & (found[:, 0] == token.STRING))
     texts = gathered(data, found[plain])
     for position, at in enumerate(plain.tolist()):
         strings[at] = texts.data[texts.offsets[position] : texts.offsets[position + 1]].tobytes()

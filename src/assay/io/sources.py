@@ -160,7 +160,7 @@ def _file(path: str, loose: list[str]) -> Iterator[Shard]:
     if not form:
         known = " ".join(sorted(FORMATS))
         raise InputError(
-            f"{path!r} has a suffix that says no format; it must be one of {known} (also with .gz or .zst) or text such as "
+            f"{path!r} has a suffix that says no format; it must be one of {known} (also with .gz or .zst), or text: "
             ".txt .md .py; rename the file, or name its folder to read every file in it as text"
         )
     yield _shard(path, form, compression)

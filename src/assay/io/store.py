@@ -151,7 +151,7 @@ def _local_stat(path: str) -> tuple[Any, ...]:
 
 def save_named(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
     """Write named arrays: what a scorer learnt."""
-    with files.atomic_write(str(path)) as out:
+    with files.atomic_write(str(path), durable=False) as out:
         np.savez(out, **arrays)
 
 
@@ -164,7 +164,7 @@ def load_named(path: Path) -> dict[str, np.ndarray]:
 def save(path: Path, tree: Tree) -> None:
     """Write one array, or a tuple of arrays, under its final name in one step."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with files.atomic_write(str(path)) as out:
+    with files.atomic_write(str(path), durable=False) as out:
         if isinstance(tree, tuple):
             np.savez(out, *tree)
         else:
@@ -200,7 +200,7 @@ def save_table(path: Path, columns: dict[str, np.ndarray | Texts], facts: dict[s
     path.parent.mkdir(parents=True, exist_ok=True)
     table = pa.table({name: _to_arrow(column) for name, column in columns.items()})
     table = table.replace_schema_metadata({"facts": json.dumps(facts)})
-    with files.atomic_write(str(path)) as out, pa.ipc.new_file(out, table.schema) as writer:
+    with files.atomic_write(str(path), durable=False) as out, pa.ipc.new_file(out, table.schema) as writer:
         writer.write_table(table)
 
 

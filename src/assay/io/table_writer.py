@@ -25,7 +25,7 @@ def copy_batches(piece: Piece, keep: np.ndarray, out: str) -> int:
     """Write the rows of a Parquet or Arrow piece where `keep` is true to an Arrow stream."""
     schema, row = schema_of(piece.shard), 0
     stop = piece.stop if piece.shard.format == "parquet" else None
-    with atomic_write(out) as file, pa.ipc.new_stream(file, schema) as writer:
+    with atomic_write(out, durable=False) as file, pa.ipc.new_stream(file, schema) as writer:
         if keep.any():
             for batch in table_batches(piece.shard, piece.start, stop, None):
                 part = keep[row : row + batch.num_rows]

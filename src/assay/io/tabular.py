@@ -19,7 +19,7 @@ from assay.io.lines import HEAD, Lines, Long, Tail, digest
 from assay.io.reader import number
 from assay.io.records import shard_lines
 from assay.io.sources import Piece, Shard
-from assay.kernels.json_lines import STRING
+from assay.kernels.json_tokens import STRING
 from assay.types import Column, Texts
 
 

@@ -70,7 +70,7 @@ def copy_rows(piece: Piece, keep: Bool[np.ndarray, "b"], out: str, max_line: int
 
         return copy_batches(piece, keep, out)
     rows = {"csv": _csv_rows, "text": _text_rows}.get(piece.shard.format, _json_rows)
-    with atomic_write(out) as file:
+    with atomic_write(out, durable=False) as file:
         for lines in rows(piece, keep, max_line):
             file.write(lines)
     return int(keep.sum())

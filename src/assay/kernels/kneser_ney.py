@@ -1,9 +1,10 @@
 """Counts for a Kneser-Ney model over any small alphabet: sorted windows, folded once into a trie of contexts.
 
 A window is a symbol to predict and the symbols before it, back to the boundary that begins the document. It is packed
-into 64-bit words, nearest symbol first, the predicted one last. Once windows are sorted, every context of every length is
-one run, so a single pass with one scratch row for each length is enough: when a context h ends, each follower w it has
-seen adds one to w in the context one symbol shorter. That number of distinct left neighbours is the continuation count
+into 64-bit words, nearest symbol first, the predicted one last. Once windows are sorted, every context of every length
+is one run, so a single pass with one scratch row for each length is enough: when a context h ends, each follower w it
+has seen adds one to w in the context one symbol shorter. That number of distinct left neighbours is the continuation
+count
 
     N1+(. h w) = |{x : c(x h w) > 0}|
 
@@ -11,10 +12,10 @@ of Kneser & Ney (1995, https://doi.org/10.1109/ICASSP.1995.479394). Only the lon
 document (nothing stands left of them), keep raw counts. Nothing is hashed, so nothing collides; counts are sums, so the
 order of documents is irrelevant; time is linear in text times order, besides the sort.
 
-Trie: nodes of one length stand together, in the order of their contexts, so the children of a node are one run; node 0 is
-the empty context. Over nodes (q,): `symbol` (of its context, the farthest from the prediction), `child` (q + 1, where
-its run of children starts), `follower` and `width` (start and length of its run of followers). Over followers (f,):
-`symbols`, ascending within a node, and `counts`.
+Trie: nodes of one length stand together, in the order of their contexts, so the children of a node are one run; node 0
+is the empty context. Over nodes (q,): `symbol` (of its context, the farthest from the prediction), `child` (q + 1,
+where its run of children starts), `follower` and `width` (start and length of its run of followers). Over followers
+(f,): `symbols`, ascending within a node, and `counts`.
 """
 
 from __future__ import annotations
@@ -53,8 +54,8 @@ def windows(
 ) -> UInt64[np.ndarray, "w c"]:  # fmt: skip
     """All windows, document by document, each document's end included.
 
-    `codes[symbol]` is 1 or more and ascends; `codes[-1]` is the boundary's; 0 stands where nothing is, further back than
-    the `boundaries` (at least 1) that begin a document.
+    `codes[symbol]` is 1 or more and ascends; `codes[-1]` is the boundary's; 0 stands where nothing is, further back
+    than the `boundaries` (at least 1) that begin a document.
     """
     order, bits, each = packing
     rows = offsets[-1] - offsets[0] + len(offsets) - 1
@@ -142,8 +143,9 @@ def _fill(
 ) -> int:  # fmt: skip
     """One pass over sorted windows writes the trie, still in codes; `fresh` is where the next node of each length goes.
 
-    The scratch rows: `tally[length, code]` counts, and `seen[length]` lists the `distinct[length]` codes counted. Written
-    out rather than in small functions, whose array arguments Numba would reference-count: that took two thirds of the time.
+    The scratch rows: `tally[length, code]` counts, and `seen[length]` lists the `distinct[length]` codes counted.
+    Written out rather than in small functions, whose array arguments Numba would reference-count: that took two thirds
+    of the time.
     """
     order, used, deepest, rows = packing.order, 0, 0, len(keys)
     tally, seen = np.zeros((order, alphabet), np.int32), np.zeros((order, alphabet), np.uint16)
@@ -188,7 +190,7 @@ def build(keys: UInt64[np.ndarray, "w c"], packing: Packing, decode: UInt16[np.n
     first = first_nodes(keys, packing)
     symbol, width = np.zeros(first[order], np.uint16), np.zeros(first[order], np.uint16)
     child, follower = np.full(first[order] + 1, first[order], np.int32), np.zeros(first[order], np.int32)
-    room = 0  # no context length has more n-grams than windows, nor than contexts times symbols; memory is touched as used
+    room = 0  # no length has more n-grams than windows, nor than contexts times symbols; unused pages cost nothing
     for length in range(order):
         room += min(len(keys), (first[length + 1] - first[length]) * alphabet)
     symbols, counts = np.empty(room, np.uint16), np.empty(room, np.int32)

@@ -3,6 +3,9 @@
 Arrays that these touch must be padded: a load or store at `i` reaches the bytes `i` to `i + 7` (`PAD` bytes after the
 last one in use are always enough). The search for a byte is the classic carry trick: `(x - 0x01…) & ~x & 0x80…` sets
 the top bit of the first zero byte. Source: H. S. Warren, Hacker's Delight, 2nd ed. (2012), section 6-1.
+
+Here and in the JSON kernels `_nrt=False` tells numba not to count references to the arrays that inner functions get:
+they only borrow them, and the counting took two thirds of the time of reading rows of a kilobyte (LOG.md, 2026-11-21).
 """
 
 from __future__ import annotations
@@ -33,13 +36,13 @@ def store_word(typing, data, index, word):
     return types.void(data, types.uint64, types.uint64), generate
 
 
-@njit(cache=True, nogil=True, forceinline=True)
+@njit(cache=True, nogil=True, forceinline=True, _nrt=False)
 def zero_bytes(word: np.uint64) -> np.uint64:
     """A word whose lowest set bit marks the first zero byte of `word`; 0 if there is none."""
     return (word - _ONES) & ~word & _TOPS
 
 
-@njit(cache=True, nogil=True, forceinline=True)
+@njit(cache=True, nogil=True, forceinline=True, _nrt=False)
 def first_byte(mask: np.uint64) -> int:
     """Which byte (0 to 7) holds the lowest set bit of a mask that is not 0."""
     return np.int64(trailing_zeros(mask) >> np.uint64(3))

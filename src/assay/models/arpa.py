@@ -32,7 +32,8 @@ def byte_names() -> list[str]:
 def write(model: NGram, file: TextIO, names: Sequence[str]) -> None:
     """Write the whole model as ARPA text; `names[symbol]` is its token. Raises RecipeError where ARPA cannot say it."""
     if model.config.boundaries != 1 and model.config.order > 1:
-        raise RecipeError(f"an ARPA file knows one begin symbol; the model has {model.config.boundaries}; train it with 1")
+        found = model.config.boundaries
+        raise RecipeError(f"an ARPA file must have one begin symbol; the model has {found}; train it with boundaries=1")
     if len(names) != model.config.symbols:
         raise RecipeError(f"an ARPA file needs {model.config.symbols} names, one for each symbol; got {len(names)}")
     paths = contexts(model)

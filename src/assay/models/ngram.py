@@ -4,9 +4,9 @@ With h the l symbols before w and h' the l - 1 nearest of them,
 
     P(w | h) = (c(h w) - D_l(c(h w))) / c(h .) + g(h) P(w | h'),     g(h) = sum_w D_l(c(h w)) / c(h .)
 
-where c counts occurrences for the longest contexts and for those that begin a document, and distinct left neighbours for
-all others; an unseen h gives P(w | h'); below the empty context stands the uniform distribution over the 256 bytes and
-the end of the document. So no byte string is impossible, there is no unknown word, and over all byte strings, ends
+where c counts occurrences for the longest contexts and for those that begin a document, and distinct left neighbours
+for all others; an unseen h gives P(w | h'); below the empty context stands the uniform distribution over the 256 bytes
+and the end of the document. So no byte string is impossible, there is no unknown word, and over all byte strings, ends
 included, P sums to one. Every arm has the same vocabulary, order and rule; the discounts of each length follow from the
 arm's own counts of counts n_k by the closed form of Chen & Goodman,
 
@@ -20,20 +20,21 @@ https://dash.harvard.edu/handle/1/25104739.
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import final
 
 import numpy as np
-from jaxtyping import Bool, Float64, Int32, Int64, UInt16, UInt64
+from jaxtyping import Bool, Float64, Int32, Int64, Integer, UInt16, UInt64
 
 from assay.errors import InputError, RecipeError
-from assay.io import files
+from assay.io import store
 from assay.kernels import kneser_ney
 from assay.kernels.kneser_ney import Packing, Trie
 from assay.types import Texts
 
+Block = tuple[Integer[np.ndarray, "m"], Int64[np.ndarray, "b_plus_1"]]
 FALLBACK = (0.5, 1.0, 1.5)
 LARGEST = 2**31 - 1  # node numbers are 32-bit: half the memory, and a bigger judge would not fit in it anyway
 
@@ -43,10 +44,11 @@ LARGEST = 2**31 - 1  # node numbers are 32-bit: half the memory, and a bigger ju
 class NGramConfig:
     """What every arm's model has in common.
 
-    `order`: symbols in the longest n-gram, 1 to 16 (8: on real text within 1.5 % of the bits of 10, at half the cost).
-    `discounts`: D(1), D(2), D(3 and more) for n-grams of each length,
-    shortest first; None estimates them from each arm's own counts. `symbols`: size of the alphabet besides the end of
-    a document; 256 for bytes. `boundaries`: begin symbols before each document; order - 1 is NLTK's habit, 1 KenLM's.
+    `order`: symbols in the longest n-gram, 1 to 16; bits per byte of 1 MB of mixed text at 6, 8 and 10 are 2.211, 2.167
+    and 2.152, at 1, 1.5 and 6 times the seconds (bench/ngram_lm.py). `discounts`: D(1), D(2), D(3 and more) for n-grams
+    of each length, shortest first; None estimates them from each arm's own counts. `symbols`: size of the alphabet
+    besides the end of a document; 256 for bytes. `boundaries`: begin symbols before each document; order - 1 is NLTK's
+    habit, 1 KenLM's.
     """
 
     order: int = 8
@@ -81,7 +83,7 @@ class NGram:
 
     >>> model = train([Texts.of(["banana", "bandana"])], NGramConfig(order=3))
     >>> chance = model.probabilities(b"ban")
-    >>> chr(chance.argmax()), round(chance.sum(), 12), bool((chance > 0).all())
+    >>> chr(chance.argmax()), round(float(chance.sum()), 12), bool((chance > 0).all())
     ('a', 1.0, True)
     >>> bool(model.bits(Texts.of(["banana"]))[0] < model.bits(Texts.of(["nabnaa"]))[0])
     True
@@ -98,11 +100,12 @@ class NGram:
         return bits_of(self.surprise(texts.data, texts.offsets), texts.offsets)
 
     def surprise(
-        self, data: np.ndarray, offsets: Int64[np.ndarray, "b_plus_1"]
+        self, data: Integer[np.ndarray, "m"], offsets: Int64[np.ndarray, "b_plus_1"]
     ) -> Float64[np.ndarray, "w"]:
-        """Bits of each symbol, document after document, each one's end last; `data` may hold any alphabet's symbols."""
+        """Bits of each symbol, document after document, each one's end last; `data` may be of any alphabet."""
         codes, decode, packing = _coding([(data, offsets)], self.config)
-        chances = self._chances(kneser_ney.windows(data, offsets, codes, self.config.boundaries, packing), packing, decode)
+        keys = kneser_ney.windows(data, offsets, codes, self.config.boundaries, packing)
+        chances = self._chances(keys, packing, decode)
         with np.errstate(divide="ignore"):  # a discount of zero makes unseen symbols impossible: infinite bits
             return -np.log2(chances)
 
@@ -110,7 +113,7 @@ class NGram:
         """P of each byte, then of the end, after a document that so far reads `context`; sums to 1."""
         return self.following(np.frombuffer(context, np.uint8))
 
-    def following(self, context: np.ndarray) -> Float64[np.ndarray, "v"]:
+    def following(self, context: Integer[np.ndarray, "c"]) -> Float64[np.ndarray, "v"]:
         """P of each symbol, then of the end, after the symbols of a document so far."""
         begun = [self.config.symbols] * self.config.boundaries + context.tolist()
         nearest = np.array(begun[::-1][: self.config.order - 1], np.int64)
@@ -118,7 +121,7 @@ class NGram:
         return self.chances(np.column_stack([every, np.tile(nearest, (len(every), 1))]))
 
     def chances(self, grams: Int64[np.ndarray, "k l"]) -> Float64[np.ndarray, "k"]:
-        """P of each row's first symbol after the others, the nearest of them first; `config.symbols` is begin and end."""
+        """P of each row's first symbol after the others, nearest first; begin and end are `config.symbols`."""
         present = np.ones(self.config.symbols + 1, bool)
         codes, decode, packing = _packing(present, self.config)
         places = np.zeros((len(grams), packing.order), np.uint64)
@@ -149,7 +152,7 @@ def train(texts: Iterable[Texts], config: NGramConfig) -> NGram:
     return train_symbols([(block.data, block.offsets) for block in texts], config)
 
 
-def train_symbols(blocks: list[tuple[np.ndarray, Int64[np.ndarray, "b_plus_1"]]], config: NGramConfig) -> NGram:
+def train_symbols(blocks: list[Block], config: NGramConfig) -> NGram:
     """The same over any alphabet: each block is symbols (m,), integers below `config.symbols`, and offsets (b + 1,)."""
     size = sum(int(offsets[-1] - offsets[0]) + len(offsets) - 1 for _, offsets in blocks)
     if size * config.order > LARGEST:
@@ -168,22 +171,21 @@ def train_symbols(blocks: list[tuple[np.ndarray, Int64[np.ndarray, "b_plus_1"]]]
 def save(model: NGram, path: str) -> None:
     """Write a model as one .npz file without pickle: its settings and its counts, from which the rest follows."""
     config = model.config
-    with files.atomic_write(path) as file:
-        np.savez(
-            file, allow_pickle=False, settings=np.array([config.order, config.symbols, config.boundaries]),
-            fixed=np.array(config.discounts or ()).reshape(-1, 3), **model.trie._asdict(),
-        )  # fmt: skip
+    settings = np.array([config.order, config.symbols, config.boundaries])
+    fixed = np.array(config.discounts or ()).reshape(-1, 3)
+    store.save_named(Path(path), {"settings": settings, "fixed": fixed, **model.trie._asdict()})
 
 
 def load(path: str) -> NGram:
     """Read what `save` wrote; InputError where the file is missing or something else."""
-    with files.open_read(path) as file:
-        try:
-            stored = dict(np.load(file, allow_pickle=False))
-            order, symbols, boundaries = (int(value) for value in stored["settings"])
-            trie = Trie(*(stored[name] for name in Trie._fields))
-        except (ValueError, KeyError, OSError, zipfile.BadZipFile):
-            raise InputError(f"{path!r} must be an n-gram model that Assay saved; it is something else") from None
+    try:
+        stored = store.load_named(Path(path))
+        order, symbols, boundaries = (int(value) for value in stored["settings"])
+        trie = Trie(*(stored[name] for name in Trie._fields))
+    except InputError:
+        raise
+    except Exception:  # NumPy raises half a dozen kinds for a file that is not its own
+        raise InputError(f"{path!r} must be an n-gram model that Assay saved; it is something else") from None
     fixed = tuple((float(a), float(b), float(c)) for a, b, c in stored["fixed"]) or None
     config = NGramConfig(order, fixed, symbols, boundaries)
     discounts = _discounts(trie, config)
@@ -197,7 +199,7 @@ def bits_of(surprise: Float64[np.ndarray, "w"], offsets: Int64[np.ndarray, "b_pl
 
 
 def _coding(
-    blocks: list[tuple[np.ndarray, Int64[np.ndarray, "b_plus_1"]]], config: NGramConfig
+    blocks: list[Block], config: NGramConfig
 ) -> tuple[UInt64[np.ndarray, "v"], UInt16[np.ndarray, "d"], Packing]:
     """Short codes for the symbols that occur: UTF-8 has at most 243 byte values, so order 8 fits one 64-bit word."""
     present = np.zeros(config.symbols + 1, bool)

@@ -21,7 +21,12 @@ from typing import Any, final
 
 from assay.errors import RunError
 
-_PRELOAD = ["assay.run.visit"]
+_PRELOAD = ["assay.run.preload"]
+_THREADS = ("POLARS_MAX_THREADS", "OMP_NUM_THREADS", "NUMBA_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+# glibc hands freed blocks of megabytes back to the system at once, and each block then costs a page fault per 4 KB again;
+# below 32 MB (its upper limit) they stay with the worker, which needs the same sizes for the next block of text.
+_KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(32 << 20), "MALLOC_TRIM_THRESHOLD_": str(256 << 20)}
+_WORKER_ENVIRONMENT = {**dict.fromkeys(_THREADS, "1"), **_KEEP_MEMORY}
 
 
 def available_workers() -> int:
@@ -114,9 +119,8 @@ def _wait_for_parent() -> None:
 @contextlib.contextmanager
 def _one_thread_each() -> Iterator[None]:
     """Workers are the parallelism: libraries inside them get one thread, those of the caller keep theirs."""
-    names = ("POLARS_MAX_THREADS", "OMP_NUM_THREADS", "NUMBA_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-    kept = {name: os.environ.get(name) for name in names}
-    os.environ.update(dict.fromkeys(names, "1"))
+    kept = {name: os.environ.get(name) for name in _WORKER_ENVIRONMENT}
+    os.environ.update(_WORKER_ENVIRONMENT)
     try:
         yield
     finally:
