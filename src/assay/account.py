@@ -28,6 +28,7 @@ from assay.state import State
 from assay.types import Fitted
 
 BYTES_PER_TOKEN = 4.0  # of English under byte-pair vocabularies; only for an estimate that is labelled as one
+_EVERY = 1_000_000  # features that a sample of texts may have
 _LIBRARIES = ("numpy", "numba", "polars", "pyarrow")
 
 
@@ -144,7 +145,7 @@ class View:
         return batch.rows.tolist(), list(batch.text)
 
     def pulls(self, rows: Int64[np.ndarray, "k"], top: int) -> list[tuple[str, float]] | None:
-        """Features with the largest pull on the last score step's scores over some rows; None where it cannot say."""
+        """Features with the largest pull on the last score step's scores, summed over some rows; None where it cannot say."""
         steps = [step for step in self.run.recipe.steps if step.kind == "score"]
         learnt = fits(self.run)
         if not steps or not len(rows):
@@ -154,6 +155,24 @@ class View:
         if not isinstance(scorer, Explainer) or not names:
             return None
         return scorer.explain(learnt[names[0]], self.pool.take(rows).text, top)
+
+    def contrast(
+        self, chosen: Int64[np.ndarray, "k"], others: Int64[np.ndarray, "j"], top: int
+    ) -> dict[str, list[tuple[str, float]]] | None:
+        """What lifts the chosen rows above the others: features that pull them up, and features that pull the others down.
+
+        Pulls are per row; a word that all rows have alike, such as "the", cancels out.
+        """
+        lifted, held = self.pulls(chosen, _EVERY), self.pulls(others, _EVERY)
+        if lifted is None or held is None:
+            return None
+        lifting = {feature: pull / len(chosen) for feature, pull in lifted}
+        holding = {feature: pull / len(others) for feature, pull in held}
+        gaps = {name: lifting.get(name, 0.0) - holding.get(name, 0.0) for name in lifting | holding}
+        order = sorted(gaps, key=lambda name: (-gaps[name], name))
+        up = [(name, gaps[name]) for name in order if lifting.get(name, 0.0) > 0][:top]
+        down = [(name, -gaps[name]) for name in order if holding.get(name, 0.0) < 0][:top]
+        return {"up": up, "down": down}
 
 
 @contextmanager

@@ -12,7 +12,7 @@ import numpy as np
 from assay import catalog, flags, recipe
 from assay.errors import AssayError, RecipeError
 from assay.io import files
-from assay.recipe import Recipe
+from assay.recipe import Recipe, Step
 from assay.report import terminal
 from assay.report.progress import Bars
 from assay.runs import Run
@@ -53,13 +53,21 @@ def compose(pool: Sequence[str], given: dict[str, Any]) -> tuple[Recipe, Run | N
 
 def again(earlier: Run, given: dict[str, Any]) -> Recipe:
     """An earlier run's recipe with another decision laid over it; what its signals were made of cannot change."""
-    fixed = [name for name in flags.given(given) if name in ("target", "method", "text_field", "id_field", "source_field", "text", "limit", "max_line")]
+    fixed = [name for name in flags.given(given) if name in ("target", "method", *flags.READ) and name != "scores"]
+    wanted = recipe.parse(flags.tree(earlier.tree, {name: value for name, value in given.items() if name not in fixed}))
+    if not fixed and _scores(wanted) != _scores(earlier.recipe):
+        fixed = ["set"]
     if fixed:
+        flag = {"score_fields": "score-field"}.get(fixed[0], fixed[0].replace("_", "-"))
         raise RecipeError(
-            f"on a finished run only the decision can change (budget, select, rank, quota, where, seed, write); got --{fixed[0].replace('_', '-')}: "
-            "select from the pool instead"
+            f"on a finished run only the decision can change (budget, select, rank, quota, where, scores, seed, write), not what its "
+            f"signals were made of; got --{flag}: select from the pool instead"
         )
-    return recipe.parse(flags.tree(earlier.tree, given))
+    return wanted
+
+
+def _scores(wanted: Recipe) -> list[Step]:
+    return [step for step in wanted.steps if step.kind == "score"]
 
 
 def verify(

@@ -23,7 +23,7 @@ from assay.io import files, store
 from assay.io.fields import Fields, detect
 from assay.io.scores import join_scores
 from assay.io.sources import find
-from assay.recipe import Read, Recipe, Step
+from assay.recipe import MEASURED, Read, Recipe, Step
 from assay.run.jobs import Annotate, Score
 from assay.run.local import Local
 from assay.run.passes import Pool, Watch, quiet
@@ -145,6 +145,8 @@ def columns(state: State, recipe: Recipe) -> dict[str, Any]:
         own["source"] = np.array(table.source_names, object)[table.sources]
     for path in recipe.read.scores:
         for name, values in join_scores(path, pool.ids()).items():
+            if name in MEASURED:
+                raise InputError(f"{path} has a column {name!r}, which is the name of a signal that every pool has; rename it")
             own[name] = values
     if recipe.tokenizer is not None:
         own["tokens"] = count_tokens(pool, recipe.tokenizer)

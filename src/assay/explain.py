@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+from jaxtyping import Int64
 
-from assay.account import reopened
+from assay.account import View, reopened
 from assay.errors import AssayError
 from assay.runs import FACTS, Run
 
@@ -108,14 +109,16 @@ def _examples(run: Run, rows: np.ndarray, texts: dict[int, str]) -> list[dict[st
     return [{**{key: by_row[row][key] for key in keys}, "text": texts.get(row, "")[:EXCERPT]} for row in rows.tolist()]
 
 
-def _features(view: Any, readable: pl.DataFrame) -> dict[str, Any] | None:
-    """N-grams of a sample of the pool with the largest pull on the score, up and down."""
+def _features(view: View, readable: pl.DataFrame) -> dict[str, Any] | None:
+    """N-grams that pull chosen rows up and other rows down, from a sample of both."""
+    inside = readable["status"].to_numpy() == "chosen"
     rows = readable["row"].to_numpy()
-    sample = rows[np.linspace(0, len(rows) - 1, min(SAMPLE, len(rows))).astype(np.int64)] if len(rows) else rows
-    pulls = view.pulls(np.unique(sample), FEATURES)
+    pulls = view.contrast(_spread(rows[inside]), _spread(rows[~inside]), FEATURES)
     if pulls is None:
         return None
-    named = [{"feature": feature, "weight": weight} for feature, weight in pulls]
-    up = sorted((entry for entry in named if entry["weight"] > 0), key=lambda entry: -entry["weight"])
-    down = sorted((entry for entry in named if entry["weight"] < 0), key=lambda entry: entry["weight"])
-    return {"up": up[:FEATURES], "down": down[:FEATURES]}
+    return {side: [{"feature": name, "weight": weight} for name, weight in found] for side, found in pulls.items()}
+
+
+def _spread(rows: Int64[np.ndarray, "k"]) -> Int64[np.ndarray, "j"]:
+    """At most SAMPLE rows, evenly spread."""
+    return rows if len(rows) <= SAMPLE else rows[np.linspace(0, len(rows) - 1, SAMPLE).astype(np.int64)]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from assay import catalog
 from assay.errors import RecipeError
 
+_SHARE = re.compile(r"=([0-9.]+|[^/]*%)$")  # a file may have = in its name
 READ = ("text_field", "id_field", "source_field", "text", "score_fields", "scores", "limit", "max_line")
 WRITE = ("rows", "format", "compression")
 
@@ -36,7 +38,7 @@ def tree(base: Mapping[str, Any], flags: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _shared(targets: Sequence[str]) -> bool:
-    return any("=" in text for text in targets)
+    return any(_SHARE.search(text) for text in targets)
 
 
 def parse_target(text: str) -> dict[str, Any]:

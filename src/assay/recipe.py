@@ -28,6 +28,7 @@ from assay.errors import RecipeError, suggest
 from assay.types import Budget
 
 STEP_KINDS = ("where", *catalog.KINDS)
+MEASURED = ("bytes", "row_hash", "source")  # signals that every pool has
 _STEP_WORDS = {"as", "rank", "quota", "budget"}
 
 
@@ -131,13 +132,15 @@ def parse(tree: Mapping[str, Any]) -> Recipe:
     _check_keys(tree, known, "the recipe")
     if "pool" not in tree:
         raise RecipeError('a recipe must name its pool, for example pool = "crawl/*.jsonl.zst"')
+    if not isinstance(tree.get("steps", []), list | tuple):
+        raise RecipeError(f"steps must be a list of tables such as {{ score = 'dsir' }}; got {tree['steps']!r}")
     steps = tuple(parse_step(step) for step in tree.get("steps", ()))
     recipe = Recipe(
         pool=_paths(tree["pool"], "pool"),
         steps=steps,
         targets=_targets(tree),
         seed=_struct(int, tree.get("seed", 0), "seed"),
-        tokenizer=tree.get("tokenizer"),
+        tokenizer=_struct(str | None, tree.get("tokenizer"), "tokenizer"),
         read=_struct(Read, _listed(tree.get("read", {}), "score_fields", "scores"), "read"),
         write=_struct(Write, tree.get("write", {}), "write"),
         verify=_struct(Verify, _listed(tree.get("verify", {}), "eval", "general"), "verify"),
@@ -153,15 +156,19 @@ def parse_read(tree: Mapping[str, Any]) -> Read:
 
 def parse_step(tree: Mapping[str, Any]) -> Step:
     """One step: exactly one key names its kind, the rest are its words and the method's hyperparameters."""
+    if not isinstance(tree, Mapping):
+        raise RecipeError(f"a step must be a table such as {{ score = 'dsir' }}; got {tree!r}")
     kinds = [key for key in tree if key in STEP_KINDS]
     if len(kinds) != 1:
         key = next(iter(tree), "")
         raise RecipeError(f"a step must have exactly one of {', '.join(STEP_KINDS)}; got {dict(tree)}: {suggest(key, STEP_KINDS)}")
     kind = kinds[0]
+    if not isinstance(tree[kind], str):
+        raise RecipeError(f"{kind} must be {'an expression' if kind == 'where' else 'the name of a method'}; got {tree[kind]!r}")
     rest = {key: value for key, value in tree.items() if key != kind}
     if kind == "where":
         _check_keys(rest, (), "a where step")
-        return Step(kind, str(tree[kind]), "where", {})
+        return Step(kind, tree[kind], "where", {})
     catalog.load(kind, tree[kind])
     parameters = {key: value for key, value in rest.items() if key not in _STEP_WORDS}
     catalog.build(kind, tree[kind], parameters)
@@ -200,6 +207,9 @@ def check(recipe: Recipe) -> None:
     if clash := {name for name in called if called.count(name) > 1}:
         raise RecipeError(f"two targets are called {min(clash)!r}, by their file names; rename one file, or give both paths to one target")
     names = [step.alias for step in recipe.steps if step.kind == "score"]
+    for name in (*names, *recipe.read.score_fields):
+        if name in MEASURED or (name in names and not re.fullmatch(r"[\w.-]+", name)):
+            raise RecipeError(f"a score must have a name of letters, digits, . _ - and none of {', '.join(MEASURED)}, which are taken; got {name!r}")
     if twice := {name for name in names if names.count(name) > 1}:
         raise RecipeError(f'two score steps are called {min(twice)!r}; give one another name with as = "..."')
 
@@ -229,12 +239,15 @@ def _paths(value: Any, key: str) -> tuple[str, ...]:
     return tuple(values)
 
 
-def _listed(table: Mapping[str, Any], *keys: str) -> dict[str, Any]:
+def _listed(table: Any, *keys: str) -> Any:
+    """A table in which one string may stand for a list of one."""
+    if not isinstance(table, Mapping):
+        return table
     return {key: [value] if key in keys and isinstance(value, str) else value for key, value in dict(table).items()}
 
 
-def _struct(kind: type, value: Any, where: str) -> Any:
-    if isinstance(value, Mapping) and kind is not int:
+def _struct(kind: Any, value: Any, where: str) -> Any:
+    if isinstance(value, Mapping) and hasattr(kind, "__struct_fields__"):
         _check_keys(value, kind.__struct_fields__, where)
     try:
         return msgspec.convert(value, kind)
@@ -242,11 +255,12 @@ def _struct(kind: type, value: Any, where: str) -> Any:
         raise RecipeError(_refusal(kind, value, where, str(error))) from None
 
 
-def _refusal(kind: type, value: Any, where: str, told: str) -> str:
+def _refusal(kind: Any, value: Any, where: str, told: str) -> str:
     """Which key of a table is wrong, what it must be, and what it was."""
     found = re.search(r"`\$\.(\w+)", told)
     if found is None:
-        return f"{where} must be {'a whole number' if kind is int else 'a table'}; got {value!r}"
+        wanted = "a whole number" if kind is int else "a table" if hasattr(kind, "__struct_fields__") else "a string"
+        return f"{where} must be {wanted}; got {value!r}"
     options = get_args(get_type_hints(kind)[found[1]])
     wanted = f"one of {', '.join(map(str, options))}" if options and all(isinstance(option, str) for option in options) else told
     return f"{where}: {found[1]} must be {wanted}; got {value[found[1]]!r}"

@@ -69,7 +69,7 @@ def _question(run: Run, asked: Asked, pool: Pool) -> Question:
 
 
 def _against(asked: Asked) -> str:
-    return asked.against if asked.against == "random" else Path(asked.against).name
+    return asked.against if asked.against == "random" else f"run {Path(asked.against).resolve().name}"
 
 
 def _held(paths: Sequence[str], run: Run, pool: Pool) -> Held:

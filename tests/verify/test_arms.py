@@ -145,6 +145,8 @@ def test_sentences() -> None:
         plan({"choice": np.array([], np.int64)}, frame, Trial())
     with pytest.raises(RecipeError, match=r"3 to 1000 seeds.*got 2"):
         plan({"choice": np.arange(9)}, frame, Trial(seeds=2))
+    with pytest.raises(RecipeError, match="must not be named 'pool'"):
+        plan({"choice": np.arange(9), "pool": np.arange(9)}, frame, Trial())
     with pytest.raises(RecipeError, match="curve_bytes at least trial_bytes"):
         plan({"choice": np.arange(9)}, frame, Trial(trial_bytes=10_000, curve_bytes=5_000))
     with pytest.raises(InputError, match="the pool changed since the run"):

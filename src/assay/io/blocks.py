@@ -9,8 +9,8 @@ from typing import final
 import numpy as np
 from jaxtyping import Int64
 
-from assay.io.fields import Fields
 from assay.io.lines import Long, Tail
+from assay.io.row import Fields
 from assay.kernels.hashing import hash_rows
 from assay.types import Batch, Column, Texts
 
@@ -54,7 +54,12 @@ class Block:
 
 
 def block_of(
-    count: int, lines: int, line_numbers: np.ndarray, bad: tuple[Bad, ...], rows: np.ndarray, columns: dict[str, Column]
+    count: int,
+    lines: int,
+    line_numbers: Int64[np.ndarray, "b"],
+    bad: tuple[Bad, ...],
+    rows: Int64[np.ndarray, "b"],
+    columns: dict[str, Column],
 ) -> Block:
     """A block whose good rows are `rows` (numbers in the piece) with these columns; hashes their text."""
     text = columns["text"]

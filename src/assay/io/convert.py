@@ -13,8 +13,8 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from assay.io.fields import delimiter
 from assay.io.files import open_read
+from assay.io.row import delimiter
 from assay.io.sources import Shard
 
 
@@ -38,7 +38,7 @@ def as_format(parts: Sequence[str], shard: Shard) -> Iterator[bytes]:
 def part_rows(parts: Sequence[str], shard: Shard) -> Iterator[dict[str, Any]]:
     """The rows of parts as dicts."""
     if shard.format in ("parquet", "arrow"):
-        from assay.io.table_writer import part_batches
+        from assay.io.tables import part_batches
 
         for batch in part_batches(parts):
             yield from batch.to_pylist()

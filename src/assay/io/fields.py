@@ -1,9 +1,4 @@
-"""Which fields of a row are its text, its id and its source, found by looking at the first rows.
-
-A dotted path (`meta.source`) goes into nested objects. A text field may hold a string, or a chat: a list of
-`{"role", "content"}` or ShareGPT's `{"from", "value"}`, which scorers see as lines `role: content`. A template such as
-`{instruction}\\n{input}\\n{output}` joins several fields; null counts as empty there. The row itself stays whole.
-"""
+"""Which fields of a row are its text, its id and its source, found by looking at the first rows."""
 
 from __future__ import annotations
 
@@ -11,14 +6,15 @@ import contextlib
 import csv
 import io
 import json
-import string
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import islice
-from typing import Any, final
+from typing import Any
 
 from assay.errors import InputError, suggest
 from assay.io.lines import Lines
+from assay.io.records import shard_lines
+from assay.io.row import Fields, delimiter, get, render_chat
 from assay.io.sources import Shard
 
 _TEXT = (
@@ -53,70 +49,6 @@ _SOURCE = (
 _LOOK_AT = 100
 
 
-@final
-@dataclass(frozen=True)
-class Fields:
-    """Where a row's text, id, source and further numbers (`extra`) are; None means: find out."""
-
-    text: str | None = None
-    id: str | None = None
-    source: str | None = None
-    template: str | None = None
-    extra: tuple[str, ...] = ()
-    max_line: int = 64_000_000
-
-    @property
-    def parts(self) -> tuple[tuple[str, str], ...]:
-        """The template as pairs of a literal and the field after it ("" after the last).
-
-        >>> Fields(template="Q: {question}!").parts
-        (('Q: ', 'question'), ('!', ''))
-        """
-        if self.template is None:
-            return (("", self.text or "text"),)
-        try:
-            return tuple((literal, name or "") for literal, name, _, _ in string.Formatter().parse(self.template))
-        except ValueError as error:
-            raise InputError(
-                f"a text template must look like '{{instruction}} {{output}}'; got {self.template!r} ({error})"
-            ) from None
-
-
-def get(row: Any, path: str) -> Any:
-    """The value at a dotted path, None where there is none.
-
-    >>> get({"meta": {"source": "web"}}, "meta.source")
-    'web'
-    """
-    for name in path.split("."):
-        row = row.get(name) if isinstance(row, dict) else None
-    return row
-
-
-def render_chat(turns: Any) -> str | None:
-    """A chat as lines `role: content`; None if it is no list of turns. Of a multi-part content the text parts count.
-
-    >>> render_chat([{"role": "user", "content": "Hi"}, {"from": "gpt", "value": "Hello"}])
-    'user: Hi\\ngpt: Hello'
-    """
-    if not isinstance(turns, list) or not turns:
-        return None
-    lines = []
-    for turn in turns:
-        if not isinstance(turn, dict):
-            return None
-        role = turn.get("role", turn.get("from"))
-        content = turn.get("content", turn.get("value"))
-        if isinstance(content, list):
-            content = "\n".join(
-                part["text"] for part in content if isinstance(part, dict) and isinstance(part.get("text"), str)
-            )
-        if not isinstance(role, str) or not isinstance(content, str | None):
-            return None
-        lines.append(f"{role}: {content or ''}")
-    return "\n".join(lines)
-
-
 def detect(shards: Sequence[Shard], fields: Fields) -> Fields:
     """Fill in what `fields` leaves open; InputError, naming the fields seen, where no text can be found."""
     if shards and all(shard.format == "text" for shard in shards):
@@ -134,7 +66,10 @@ def detect(shards: Sequence[Shard], fields: Fields) -> Fields:
     text, template = _text(rows, fields, shard.path)
     for wanted, flag in ((fields.id, "--id-field"), (fields.source, "--source-field")):
         if wanted and all(get(row, wanted) is None for row in rows):
-            raise InputError(f"no field {wanted!r} in the first rows of {shard.path!r}; {suggest(wanted, _names(rows))}; name another with {flag}")
+            raise InputError(
+                f"no field {wanted!r} in the first rows of {shard.path!r}; {suggest(wanted, _names(rows))}; "
+                f"name another with {flag}"
+            )
     seen = lambda path: any(isinstance(get(row, path), str | int) for row in rows)  # noqa: E731
     return replace(
         fields,
@@ -196,15 +131,8 @@ def head(shard: Shard) -> Iterator[dict[str, Any]]:
             yield row
 
 
-def delimiter(path: str) -> str:
-    """Tab for .tsv, otherwise a comma."""
-    return "\t" if ".tsv" in path.lower() else ","
-
-
 def _head_lines(shard: Shard) -> bytes:
     """The lines of the first block of a shard."""
-    from assay.io.records import shard_lines
-
     for item in shard_lines(shard, 0, None, 1 << 20):
         if isinstance(item, Lines):
             return bytes(item.data[: item.stop])
@@ -212,7 +140,7 @@ def _head_lines(shard: Shard) -> bytes:
 
 
 def _table_head(shard: Shard) -> Iterator[dict[str, Any]]:
-    from assay.io.tables import DAMAGE, schema_of, table_batches
+    from assay.io.tables import DAMAGE, schema_of, table_batches  # only where it is needed: it imports Arrow
 
     schema_of(shard)  # a file that is no table at all is refused here
     with contextlib.suppress(*DAMAGE):

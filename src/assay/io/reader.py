@@ -18,9 +18,9 @@ import numpy as np
 from jaxtyping import Int64, UInt8
 
 from assay.io.blocks import EMPTY, LONE_SURROGATE, Bad, Block, block_of, too_long, unreadable
-from assay.io.fields import Fields, render_chat
 from assay.io.lines import HEAD, Lines, digest
 from assay.io.records import shard_lines
+from assay.io.row import Fields, number, render_chat
 from assay.io.sources import Piece
 from assay.kernels import json_lines as kernel
 from assay.kernels import json_tokens as token
@@ -50,7 +50,7 @@ def read(piece: Piece, fields: Fields, columns: Sequence[str]) -> Iterator[Block
     elif piece.shard.format == "text":
         from assay.io.plain import read_text
 
-        yield from read_text(piece, columns)
+        yield from read_text(piece, columns, fields.max_line)
     else:
         yield from _read_json(piece, fields, columns)
 
@@ -194,18 +194,6 @@ def gathered(data: UInt8[np.ndarray, "m"], found: Int64[np.ndarray, "b 4"]) -> T
     offsets = np.empty(len(starts) + 1, np.int64)
     kernel.gather(data, starts, stops, flags, out, offsets)
     return Texts(out[: offsets[-1]], offsets)
-
-
-def number(kind: int, raw: bytes) -> float:
-    """A JSON value as a number: true is 1, a string that spells a number is that number, anything else is NaN."""
-    if kind in (token.TRUE, token.FALSE):
-        return float(kind == token.TRUE)
-    if kind not in (token.NUMBER, token.STRING):
-        return np.nan
-    try:
-        return float(raw)
-    except ValueError:
-        return np.nan
 
 
 def _chats(data: np.ndarray, found: np.ndarray, codes: np.ndarray, reasons: dict[int, str]) -> dict[int, bytes]:

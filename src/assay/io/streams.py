@@ -13,7 +13,7 @@ from typing import BinaryIO
 from assay.io.files import open_read
 
 CHUNK = 1 << 20
-_GZIP_OUT = 1 << 20
+_GZIP_IN, _GZIP_OUT = 1 << 16, 1 << 20
 _ZSTD_IN = 1 << 12  # zstandard turns at most 4 bytes into 128 KiB, so this is at most 128 MiB out
 
 
@@ -39,7 +39,7 @@ def _gunzip(file: BinaryIO) -> Iterator[bytes]:
     member = zlib.decompressobj(31)
     rest, begun, many = b"", False, False
     while True:
-        rest = rest or file.read(CHUNK >> 2)
+        rest = rest or file.read(_GZIP_IN)
         if not rest:
             break
         if not begun and many:  # zero padding after a member is allowed (as gzip itself does)

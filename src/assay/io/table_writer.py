@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from jaxtyping import Bool
 
 from assay.errors import InputError
 from assay.io.convert import part_rows
 from assay.io.files import atomic_write, open_read
 from assay.io.sources import Piece, Shard
-from assay.io.tables import open_arrow, schema_of, table_batches
+from assay.io.tables import part_batches, schema_of, table_batches
 
 _GROUP_BYTES = 64 << 20  # a row group is closed at the first batch boundary after this much
 _GROUP_ROWS = 1 << 16
@@ -21,7 +22,7 @@ _SAMPLE = 1000
 _CODECS = {"": "none", "gzip": "gzip", "zstd": "zstd"}
 
 
-def copy_batches(piece: Piece, keep: np.ndarray, out: str) -> int:
+def copy_batches(piece: Piece, keep: Bool[np.ndarray, "b"], out: str) -> int:
     """Write the rows of a Parquet or Arrow piece where `keep` is true to an Arrow stream."""
     schema, row = schema_of(piece.shard), 0
     stop = piece.stop if piece.shard.format == "parquet" else None
@@ -35,13 +36,6 @@ def copy_batches(piece: Piece, keep: np.ndarray, out: str) -> int:
                 if not keep[row:].any():
                     break
     return int(keep.sum())
-
-
-def part_batches(parts: Sequence[str]) -> Iterator[pa.RecordBatch]:
-    """The record batches of parts."""
-    for part in parts:
-        with open_arrow(part) as reader:
-            yield from reader
 
 
 def join_tables(parts: Sequence[str], shard: Shard, final: str, format: str, compression: str) -> None:

@@ -13,9 +13,9 @@ import pyarrow.parquet as pq
 
 from assay.errors import InputError, suggest
 from assay.io.blocks import EMPTY, Bad, Block, block_of, empty_columns
-from assay.io.fields import Fields, get, render_chat
 from assay.io.files import open_read
 from assay.io.lines import HEAD, digest
+from assay.io.row import Fields, get, render_chat
 from assay.io.sources import Piece, Shard
 from assay.kernels.json_lines import rows_are_utf8
 from assay.kernels.words import PAD
@@ -57,6 +57,13 @@ def table_batches(
             for at in range(0, batch.num_rows, size):
                 part = batch.slice(at, size)
                 yield part.select(columns) if columns is not None else part
+
+
+def part_batches(parts: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    """The record batches of Arrow streams, one after another."""
+    for part in parts:
+        with open_arrow(part) as reader:
+            yield from reader
 
 
 def schema_of(shard: Shard) -> pa.Schema:

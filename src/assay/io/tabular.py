@@ -14,10 +14,9 @@ import numpy as np
 
 from assay.errors import InputError, suggest
 from assay.io.blocks import EMPTY, Bad, Block, block_of, too_long, unreadable
-from assay.io.fields import Fields, delimiter
 from assay.io.lines import HEAD, Lines, Long, Tail, digest
-from assay.io.reader import number
 from assay.io.records import shard_lines
+from assay.io.row import Fields, delimiter, number
 from assay.io.sources import Piece, Shard
 from assay.kernels.json_tokens import STRING
 from assay.types import Column, Texts

@@ -188,6 +188,16 @@ def _close(opened: Int64[np.ndarray, "_"], depth: int, found: Int64[np.ndarray, 
 
 
 @njit(cache=True, nogil=True, forceinline=True, _nrt=False)
+def _leaf(data: UInt8[np.ndarray, "m"], at: int) -> tuple[int, int, int, int]:
+    """(kind, start, stop, flags) of the string, number or word at `at`; stop -1 if broken, -2 if not UTF-8."""
+    if data[at] == 34:
+        end, flags = string_end(data, at + 1)
+        return STRING, at + 1, end, flags
+    kind, end = scalar_end(data, at)
+    return kind, at, end, 0
+
+
+@njit(cache=True, nogil=True, forceinline=True, _nrt=False)
 def _line(
     data: UInt8[np.ndarray, "m"], at: int, wanted: Wanted, work: Work, found: Int64[np.ndarray, "b _ 4"], row: int
 ) -> tuple[int, int]:
@@ -225,13 +235,7 @@ def _line(
             state = _VALUE
             continue
         mark, begin = 0, at
-        if c == 34:
-            kind = STRING
-            end, mark = string_end(data, at + 1)
-            if end < 0:
-                return (NOT_UTF8 if end == -2 else BROKEN), -1
-            begin, at = at + 1, end + 1
-        elif c == 123 or c == 91:
+        if c == 123 or c == 91:
             kind = OBJECT if c == 123 else ARRAY
             state = _KEY_OR_END if c == 123 else _VALUE_OR_END
             depth += 1
@@ -241,16 +245,14 @@ def _line(
             at += 1
             end = at
         else:
-            kind, at = scalar_end(data, at)
-            if at < 0:
-                return BROKEN, -1
-            end = at
+            kind, begin, end, mark = _leaf(data, at)
+            if end < 0:
+                return (NOT_UTF8 if end == -2 else BROKEN), -1
+            state, at = _AFTER, end + (1 if kind == STRING else 0)
         if hit >= 0:
             found[row, hit, 0], found[row, hit, 1], found[row, hit, 2], found[row, hit, 3] = kind, begin, end, mark
             opened[hit] = depth if kind >= OBJECT else 0
             hit = -1
-        if kind < OBJECT:
-            state = _AFTER
         if depth == (1 if kind >= OBJECT else 0):
             root = kind if root == MISSING else root
 

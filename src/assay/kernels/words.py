@@ -5,7 +5,7 @@ last one in use are always enough). The search for a byte is the classic carry t
 the top bit of the first zero byte. Source: H. S. Warren, Hacker's Delight, 2nd ed. (2012), section 6-1.
 
 Here and in the JSON kernels `_nrt=False` tells numba not to count references to the arrays that inner functions get:
-they only borrow them, and the counting took two thirds of the time of reading rows of a kilobyte (LOG.md, 2026-11-21).
+they only borrow them, and the counting took half of the time of scanning rows of a kilobyte (LOG.md, 2026-11-20).
 """
 
 from __future__ import annotations

@@ -201,6 +201,10 @@ def plan(
     an arm holds no text.
     """
     check(trial)
+    if taken := sorted({"random", "pool"} & set(fixed)):
+        raise RecipeError(
+            f"an arm must not be named {taken[0]!r}, which verify needs for itself: rename the run's folder"
+        )
     places = {name: frame.at(rows) for name, rows in fixed.items()}
     held = {name: int(frame.sizes[at].sum()) for name, at in places.items()}
     for name, size in held.items():
