@@ -4,7 +4,7 @@
 
 The pool is `text/pool_mixed.jsonl.zst`; its 13 domains of at least 300 documents are asked for in turn, with targets of
 draws 1 to 3. The budget is the smaller of 10 % of the pool's bytes and half of the domain's, filled from the best score
-down. Three formulas: the package's (`dsir_reference`, without and with its filter of 100 tokens) and `dsir` as it comes.
+down. Formulas: the package's (`dsir_reference`, without and with its filter of 100 tokens), and `dsir` as it comes.
 `within`: the target's documents stay in the pool, as where people pick examples from what they have; `apart`: they are
 taken out of it, so that none can be chosen. Writes `bench/results/dsir_domains.json`.
 

@@ -100,12 +100,15 @@ RECIPES = {
     "random": ("--method", "random", "--budget", "15%"),
     "gumbel": ("--score-field", "meta.quality", "--select", "gumbel_top_k", "--budget", "20%bytes", "--seed", "3"),
     "quota": ("--score-field", "meta.quality", "--rank", "zscore(meta.quality)", "--quota", "source:law<=5%,docs>=20%", "--budget", "100"),
+    "dsir": ("--target", "TARGET", "--where", "bytes > 100", "--budget", "10%", "--select", "gumbel_top_k"),
     "domains": ("--method", "uniform_per_domain", "--budget", "40kb", "--where", "bytes > 120"),
 }
 
 
 @pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
 def test_one_file_or_ten_give_the_same_rows(tmp_path: Path, recipe: tuple[str, ...]):
+    target = str(jsonl(tmp_path / "target.jsonl", examples()[:30]))
+    recipe = tuple(word.replace("TARGET", target) for word in recipe)
     done(jsonl(tmp_path / "one.jsonl", examples()), *recipe, "--out", tmp_path / "one")
     done(ten_files(tmp_path / "ten"), *recipe, "--out", tmp_path / "many")
     assert (tmp_path / "one/quarantine.jsonl").read_bytes() == (tmp_path / "many/quarantine.jsonl").read_bytes() == b""
@@ -115,9 +118,10 @@ def test_one_file_or_ten_give_the_same_rows(tmp_path: Path, recipe: tuple[str, .
 
 
 def test_one_or_four_workers_write_the_same_bytes(tmp_path: Path):
-    pool = ten_files(tmp_path / "ten", ("", ".gz", ".zst"))
-    done(pool, *RECIPES["quota"], "--out", tmp_path / "one", "--workers", "1")
-    done(pool, *RECIPES["quota"], "--out", tmp_path / "four", "--workers", "4")
+    pool, target = ten_files(tmp_path / "ten", ("", ".gz", ".zst")), jsonl(tmp_path / "target.jsonl", examples()[:30])
+    recipe = ("--target", target, "--quota", "source:law<=5%,docs>=15%", "--budget", "100")
+    done(pool, *recipe, "--out", tmp_path / "one", "--workers", "1")
+    done(pool, *recipe, "--out", tmp_path / "four", "--workers", "4")
     assert products(tmp_path / "one") == products(tmp_path / "four")
     assert told(tmp_path / "one")["counts"] == told(tmp_path / "four")["counts"]
     lines = {line(row) for row in examples()}

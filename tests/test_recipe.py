@@ -200,7 +200,7 @@ def test_a_shipped_recipe_runs_on_the_examples(tmp_path: Path, monkeypatch: pyte
     monkeypatch.chdir(ROOT)
     tree = recipe.read_tree(path.read_text("utf-8"))
     text = path.read_text("utf-8").partition("[verify]")[0]
-    done(write(tmp_path / path.name, text), "--out", tmp_path / "run")
+    done(write(tmp_path / path.name, text), "--limit", "4000", "--out", tmp_path / "run")
     facts = told(tmp_path / "run")
     assert facts["budget"]["spent"] > 0.95 * facts["budget"]["limit"]
     kept = manifest(tmp_path / "run").filter(pl.col("status") == "chosen")

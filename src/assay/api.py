@@ -35,6 +35,7 @@ class Pool:
 
     paths: tuple[str, ...]
     read: Mapping[str, Any] = field(default_factory=dict)
+    spooled: bool = False
 
     @cached_property
     def opened(self) -> Opened:
@@ -78,13 +79,11 @@ def read(
     Raises InputError where nothing can be read there.
     """
     wanted = {"text_field": text_field, "id_field": id_field, "source_field": source_field, "text": text, "limit": limit}
-    return Pool(_paths(pool), flags.given(wanted))
-
-
-def _paths(pool: Any) -> tuple[str, ...]:
     from assay.io import frames
 
-    return tuple(frames.spool(pool, "" if frames.is_paths(pool) else files.temporary_folder("assay-")))
+    spooled = not frames.is_paths(pool)
+    paths = frames.spool(pool, files.temporary_folder("assay-") if spooled else "")
+    return Pool(tuple(paths), flags.given(wanted), spooled)
 
 
 def select(
@@ -97,11 +96,13 @@ def select(
     select: str | None = None,
     rank: str | None = None,
     quota: str | None = None,
-    where: Sequence[str] = (),
-    set: Sequence[str] = (),
-    score_fields: Sequence[str] = (),
-    scores: Sequence[str] = (),
+    where: str | Sequence[str] = (),
+    set: str | Sequence[str] = (),
+    score_fields: str | Sequence[str] = (),
+    scores: str | Sequence[str] = (),
     rows: str | None = None,
+    format: str | None = None,
+    compression: str | None = None,
     seed: int | None = None,
     tokenizer: str | None = None,
     workers: int | None = 1,
@@ -117,17 +118,33 @@ def select(
 
     given = flags.given({
         "budget": None if budget is None else str(budget), "method": method, "select": select, "rank": rank, "quota": quota,
-        "where": list(where), "set": list(set), "score_fields": list(score_fields), "scores": list(scores), "rows": rows,
-        "seed": seed, "tokenizer": tokenizer, "target": None if target is None else list(_source(target).paths),
+        "where": _several(where), "set": _several(set), "score_fields": _several(score_fields), "scores": _several(scores),
+        "rows": rows, "format": format, "compression": compression, "seed": seed, "tokenizer": tokenizer,
+        "target": None if target is None else _settled(_source(target), out),
     })  # fmt: skip
     earlier = pool if isinstance(pool, Run) else None
     if earlier is not None:
         wanted = commands.again(earlier, given)
     else:
         source = _source(pool)
-        wanted, earlier = commands.compose(source.paths, {**source.read, **given})
+        wanted, earlier = commands.compose(_settled(source, out), {**source.read, **given})
     place = Path(out) if out is not None else Path(files.temporary_folder("assay-run-"))
     return engine.run(wanted, engine.Place(place, None if store is None else Path(store), workers), earlier)
+
+
+def _several(words: str | Sequence[str]) -> list[str]:
+    return [words] if isinstance(words, str) else list(words)
+
+
+def _settled(source: Pool, out: str | Path | None) -> list[str]:
+    """The paths of a pool; rows that came from memory lie in the run folder, so that running a cell twice is one run."""
+    if out is None or not source.spooled:
+        return list(source.paths)
+    from assay import outputs
+    from assay.io import frames
+
+    outputs.refuse_others(Path(out))
+    return frames.settle(source.paths, str(Path(out) / "pool"))
 
 
 def _source(pool: Any) -> Pool:

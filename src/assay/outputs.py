@@ -42,17 +42,23 @@ def begin(recipe: Recipe, out: Path) -> Run | None:
 
     A run that was refused or killed before it wrote any output leaves signals only, which serve any recipe.
     """
+    refuse_others(out)
     marker = out / "recipe.json"
     if marker.exists():
         if files.read_json(str(marker))["digest"] == recipe.digest:
             return Run(out) if (out / "run.json").exists() else None
         if (out / "pool.json").exists() or (out / "run.json").exists():
             raise RunError(f"{out} holds a run of another recipe; give another --out, or remove that folder first")
-    elif out.is_dir() and any(entry.name not in (".lock", "store", "pool") for entry in out.iterdir()):
-        raise RunError(f"{out} must be a new folder or one of an earlier run; it holds other files: give another --out")
-    elif out.exists() and not out.is_dir():
-        raise RunError(f"--out must be a folder; {out} is a file: give another name")
     return None
+
+
+def refuse_others(out: Path) -> None:
+    """Refuse a folder that is none of Assay's, before anything is written there."""
+    if out.exists() and not out.is_dir():
+        raise RunError(f"--out must be a folder; {out} is a file: give another name")
+    ours = not out.exists() or (out / "recipe.json").exists()
+    if not ours and any(entry.name not in (".lock", "store", "pool") for entry in out.iterdir()):
+        raise RunError(f"{out} must be a new folder or one of an earlier run; it holds other files: give another --out")
 
 
 def claim(recipe: Recipe, out: Path) -> None:

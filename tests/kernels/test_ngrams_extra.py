@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 
 from assay.kernels.ngrams import count_ngrams
 from assay.kernels.ngrams_extra import count_presence, distinct_buckets, list_presence, score_presence
 from assay.types import Texts
 
-TEXTS = Texts.of(
-    ["to be or not to be", "", " \n", "naïve café “quoted”", "日本語の文章、日本語", "word " * 3000, "a" * 5000, "x = f(x); y = f(y)"]
-    + [f"document {number % 300} says {number % 7} again" for number in range(600)]  # more than 255 stamps
-)
+ODD = [
+    "to be or not to be",
+    "",
+    " \n",
+    "naïve café “quoted”",
+    "日本語の文章、日本語",
+    "word " * 3000,
+    "a" * 5000,
+    "f(x); f(y)",
+]
+MANY = [f"document {number % 300} says {number % 7} again" for number in range(600)]  # more than 255 stamps
+TEXTS = Texts.of(ODD + MANY)
 BUCKETS = (1, 50, 1009)
 
 
@@ -41,7 +51,7 @@ def test_scores_sum_each_bucket_once() -> None:
 
 def test_lists_are_the_sets() -> None:
     picks, ends = list_presence(TEXTS.data, TEXTS.offsets, 2, 1009)
-    lists = [picks[start:stop].tolist() for start, stop in zip(ends[:-1], ends[1:], strict=True)]
+    lists = [picks[start:stop].tolist() for start, stop in itertools.pairwise(ends)]
     assert [len(each) for each in lists] == [len(set(each)) for each in lists]
     assert [set(each) for each in lists] == expected(2, 1009)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import final
 
 import numpy as np
@@ -51,6 +51,7 @@ class Block:
     line_numbers: Int64[np.ndarray, "b"]
     bad: tuple[Bad, ...]
     batch: Batch
+    spans: Int64[np.ndarray, "b 2"] | None = None
 
 
 def block_of(
@@ -79,4 +80,5 @@ def unreadable(item: Long | Tail, row: int, line: int, fields: Fields, columns: 
     """The block of one row that is a line too long, or the damaged tail of a file."""
     reason = too_long(fields) if isinstance(item, Long) else item.reason
     bad = Bad(row, line + 1, reason, item.head, item.offset, item.length, item.hash)
-    return block_of(1, 1, np.array([line + 1]), (bad,), np.zeros(0, np.int64), empty_columns(columns))
+    block = block_of(1, 1, np.array([line + 1]), (bad,), np.zeros(0, np.int64), empty_columns(columns))
+    return replace(block, spans=np.array([[item.offset, item.length]]))

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from typing import Any
 
+import xxhash
+
 from assay.errors import InputError, MissingExtra, RunError
-from assay.io.files import atomic_write
+from assay.io.files import atomic_write, read_bytes, write_bytes
 
 
 def is_paths(pool: Any) -> bool:
@@ -30,6 +33,17 @@ def spool(pool: Any, folder: str, name: str = "pool") -> list[str]:
     if isinstance(pool, list | tuple):
         return [_lines(pool, os.path.join(folder, f"{name}.jsonl"))]
     return [_parquet(_table(pool), os.path.join(folder, f"{name}.parquet"))]
+
+
+def settle(paths: Sequence[str], folder: str) -> list[str]:
+    """Copy spooled files into `folder` under their content's digest, so that the same rows are the same path next time."""
+    settled = []
+    for path in paths:
+        content = read_bytes(path)
+        settled.append(os.path.join(folder, xxhash.xxh3_64_hexdigest(content), os.path.basename(path)))
+        if not os.path.exists(settled[-1]):
+            write_bytes(settled[-1], content)
+    return settled
 
 
 def _lines(rows: list[Any] | tuple[Any, ...], path: str) -> str:

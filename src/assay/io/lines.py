@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import final
+from typing import BinaryIO, final
 
 import numpy as np
 import xxhash
 from jaxtyping import UInt8
 
+from assay.io.files import open_read
 from assay.io.streams import Unreadable, chunks
 from assay.kernels.words import PAD
 
@@ -21,6 +22,7 @@ BLOCK = 4 << 20
 HEAD = 1 << 16
 _BOM = b"\xef\xbb\xbf"
 _LF = 10
+_NEAR = 1 << 16  # where the end of a line is looked for first
 
 
 @final
@@ -78,7 +80,60 @@ def read_lines(
     at = max(0, start - 1)
     if start:
         source, at = _skip_line(source, at)
-    yield from assemble(source, at, stop, longest)
+    if compression:
+        yield from assemble(source, at, stop, longest)
+    else:
+        yield from _in_place(path, at, 1 << 62 if stop is None else stop, longest)
+
+
+def _in_place(path: str, at: int, limit: int, longest: int) -> Iterator[Lines | Long | Tail]:
+    """Whole lines of an uncompressed file from byte `at`, the start of one, read into one buffer that is used again.
+
+    The buffer is the caller's until it asks for the next block. What does not fit (a BOM, a line above a block) is left to
+    `assemble`.
+    """
+    buffer, carry = np.empty(BLOCK + 1 + PAD, np.uint8), b""
+    with open_read(path) as file:
+        file.seek(at)
+        while at < limit:
+            size = _fill(file, buffer, carry)
+            ended = size < BLOCK
+            cut = _owned(buffer, size, limit - at, ended)
+            if not size:
+                return
+            if not cut or (at == 0 and bytes(buffer[:3]) == _BOM):
+                yield from assemble(chunks(path, "", at), at, limit, longest)
+                return
+            carry = bytes(buffer[cut:size])
+            stop = cut if buffer[cut - 1] == _LF else cut + 1
+            buffer[cut : stop + PAD] = _LF
+            yield Lines(buffer[: stop + PAD], stop, at)
+            at += cut
+
+
+def _fill(file: BinaryIO, buffer: UInt8[np.ndarray, "m"], carry: bytes) -> int:
+    """Put what was carried over, and then the file, into the buffer's first BLOCK bytes; how many there are."""
+    size = len(carry)
+    buffer[:size] = np.frombuffer(carry, np.uint8)
+    with memoryview(buffer) as view:
+        while size < BLOCK and (got := file.readinto(view[size:BLOCK])):
+            size += got
+    return size
+
+
+def _owned(buffer: UInt8[np.ndarray, "m"], size: int, owned: int, ended: bool) -> int:
+    """Bytes of the whole lines that start among the first `owned`, of `size` at hand; 0 where not even one ends there."""
+    for start in range(owned - 1, size, _NEAR):
+        found = np.flatnonzero(buffer[start : min(size, start + _NEAR)] == _LF)
+        if len(found):
+            return start + int(found[0]) + 1
+    if ended:
+        return size
+    for stop in range(min(size, owned), 0, -_NEAR):
+        found = np.flatnonzero(buffer[max(stop - _NEAR, 0) : stop] == _LF)
+        if len(found):
+            return max(stop - _NEAR, 0) + int(found[-1]) + 1
+    return 0
 
 
 def _skip_line(source: Iterator[bytes], at: int) -> tuple[Iterator[bytes], int]:

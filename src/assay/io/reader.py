@@ -12,20 +12,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any, final
 
 import numpy as np
 from jaxtyping import Int64, UInt8
 
 from assay.io.blocks import EMPTY, LONE_SURROGATE, Bad, Block, block_of, too_long, unreadable
-from assay.io.lines import HEAD, Lines, digest
+from assay.io.files import open_read
+from assay.io.lines import HEAD, Lines, digest, padded
 from assay.io.records import shard_lines
 from assay.io.row import Fields, number, render_chat
-from assay.io.sources import Piece
+from assay.io.sources import Piece, Shard
 from assay.kernels import json_lines as kernel
 from assay.kernels import json_tokens as token
 from assay.kernels.words import PAD
-from assay.types import Column, Texts
+from assay.types import Batch, Column, Texts
 
 _KINDS = ("missing", "a string", "a number", "true", "false", "null", "an object", "a list")
 _CODES = (
@@ -53,6 +55,17 @@ def read(piece: Piece, fields: Fields, columns: Sequence[str]) -> Iterator[Block
         yield from read_text(piece, columns, fields.max_line)
     else:
         yield from _read_json(piece, fields, columns)
+
+
+def read_rows(shard: Shard, fields: Fields, columns: Sequence[str], spans: Int64[np.ndarray, "k 2"]) -> Batch:
+    """Some rows of an uncompressed file of JSON lines, by `Block.spans`, without reading what lies between; numbered from 0."""
+    with open_read(shard.path) as file:
+        lines = bytearray()
+        for offset, length in spans.tolist():
+            file.seek(offset)
+            lines += file.read(length) + b"\n"
+    data, stop = padded(lines)
+    return Scanner(fields, columns).block(Lines(data, stop, 0), 0, 0).batch
 
 
 def _read_json(piece: Piece, fields: Fields, columns: Sequence[str]) -> Iterator[Block]:
@@ -112,7 +125,8 @@ class Scanner:
         columns: dict[str, Column] = {"text": texts}
         for name, path in self.where.items():
             columns[name] = self._column(data, name, found[kept, path] if path >= 0 else None, len(kept))
-        return block_of(count, physical, lines[:, 1] + line + 1, tuple(bad), kept + row, columns)
+        block = block_of(count, physical, lines[:, 1] + line + 1, tuple(bad), kept + row, columns)
+        return replace(block, spans=np.stack([lines[:, 2] + item.offset, lines[:, 3] - lines[:, 2]], axis=1))
 
     def _bad(self, item: Lines, row: int, line: int, span: Int64[np.ndarray, "2"], reason: str) -> Bad:
         raw = item.data[span[0] : span[1]].tobytes()

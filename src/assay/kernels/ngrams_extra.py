@@ -11,15 +11,16 @@ has been seen in a document is remembered by a stamp for every bucket, so that n
 from __future__ import annotations
 
 import numpy as np
+from jaxtyping import Float32, Float64, Int64, UInt8, UInt32
 from numba import njit, types
 
 from assay.kernels.ngrams import (
-    _0,
     _CHUNK,
     _DATA,
     _OFFSETS,
     _U,
     _WEIGHTS,
+    _0,
     _end_chunk,
     _next_grams,
     _next_tokens,
@@ -27,9 +28,12 @@ from assay.kernels.ngrams import (
     list_ngrams,
 )
 
+# What the kernels below hand to one another (numba reads no annotations).
+_Picks, _Stamps = UInt32[np.ndarray, "k"], UInt8[np.ndarray, "d"]
+
 
 @njit(nogil=True)
-def _next_stamp(stamps, stamp):
+def _next_stamp(stamps: _Stamps, stamp: int) -> int:
     """The stamp of the next document: 1..255, and a clean table when they are used up.
 
     One byte a bucket keeps the table small enough to stay in the second-level cache.
@@ -41,7 +45,9 @@ def _next_stamp(stamps, stamp):
 
 
 @njit(nogil=True)
-def _count_new(picks, whole, count, counts, stamps, stamp):
+def _count_new(
+    picks: _Picks, whole: int, count: int, counts: UInt32[np.ndarray, "d"], stamps: _Stamps, stamp: int
+) -> int:
     """Add the buckets that this document has not shown before; no branch, because it would be mispredicted."""
     fresh_ones = 0
     for token in range(whole, count):
@@ -54,7 +60,9 @@ def _count_new(picks, whole, count, counts, stamps, stamp):
 
 
 @njit(nogil=True)
-def _sum_new(picks, whole, count, weights, stamps, stamp):
+def _sum_new(
+    picks: _Picks, whole: int, count: int, weights: Float32[np.ndarray, "d"], stamps: _Stamps, stamp: int
+) -> tuple[float, int]:
     """The summed weights of buckets that this document has not shown before, and their number."""
     fresh_ones, total = 0, 0.0
     for token in range(whole, count):
@@ -67,7 +75,7 @@ def _sum_new(picks, whole, count, weights, stamps, stamp):
 
 
 @njit(nogil=True)
-def _list_new(picks, whole, count, found, at, stamps, stamp):
+def _list_new(picks: _Picks, whole: int, count: int, found: _Picks, at: int, stamps: _Stamps, stamp: int) -> int:
     """Append the buckets that this document has not shown before."""
     for token in range(whole, count):
         pick = picks[token]
@@ -79,8 +87,10 @@ def _list_new(picks, whole, count, found, at, stamps, stamp):
 
 
 @njit(types.int64[::1](_DATA, _OFFSETS, types.int64, types.int64[::1]), cache=True, nogil=True)
-def count_presence(data, offsets, n, counts):
-    """Add one to `counts (buckets,) int64` for every bucket that a document's n-grams of orders 1..n reach, in place.
+def count_presence(
+    data: UInt8[np.ndarray, "m"], offsets: Int64[np.ndarray, "b_plus_1"], n: int, counts: Int64[np.ndarray, "d"]
+) -> Int64[np.ndarray, "b"]:
+    """Add one to `counts (d,) int64` for every bucket that a document's n-grams of orders 1..n reach, in place.
 
     `data (m,) uint8` and `offsets (b + 1,) int64` are a block of UTF-8 texts. Returns the number of distinct buckets of
     each document `(b,) int64`.
@@ -106,8 +116,10 @@ def count_presence(data, offsets, n, counts):
 @njit(
     types.Tuple((types.float64[::1], types.int64[::1]))(_DATA, _OFFSETS, types.int64, _WEIGHTS), cache=True, nogil=True
 )
-def score_presence(data, offsets, n, weights):
-    """Sum `weights (buckets,) float32` over the distinct buckets of every document.
+def score_presence(
+    data: UInt8[np.ndarray, "m"], offsets: Int64[np.ndarray, "b_plus_1"], n: int, weights: Float32[np.ndarray, "d"]
+) -> tuple[Float64[np.ndarray, "b"], Int64[np.ndarray, "b"]]:
+    """Sum `weights (d,) float32` over the distinct buckets of every document.
 
     Returns the sums `(b,) float64` and the number of distinct buckets `(b,) int64` of each document.
     """
@@ -135,8 +147,10 @@ def score_presence(data, offsets, n, weights):
     cache=True,
     nogil=True,
 )
-def list_presence(data, offsets, n, buckets):
-    """The distinct buckets of every document, one document after another `(p,) uint32`, and their ends `(b + 1,)`."""
+def list_presence(
+    data: UInt8[np.ndarray, "m"], offsets: Int64[np.ndarray, "b_plus_1"], n: int, buckets: int
+) -> tuple[UInt32[np.ndarray, "r"], Int64[np.ndarray, "b_plus_1"]]:
+    """The distinct buckets of every document, one document after another `(r,) uint32`, and their ends `(b + 1,)`."""
     folded, hashes, grams, picks, lasts, carry = _scratch(n)
     found, ends = np.empty(n * len(data), np.uint32), np.zeros(len(offsets), np.int64)
     stamps, stamp = np.zeros(buckets, np.uint8), 0

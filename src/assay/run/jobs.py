@@ -59,6 +59,8 @@ class Index(Job):
                 spread[name] = np.full(block.count, empty, values.dtype)
                 spread[name][rows - first] = values
         spread["line"] = block.line_numbers.astype(np.int64)
+        if block.spans is not None:
+            spread["offset"], spread["length"] = block.spans[:, 0], block.spans[:, 1]
         return spread, block.bad, block.blank, block.lines
 
     def _values(self, block: Block) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from assay.contracts import Merge, Part, Rows
 from assay.errors import InputError
 from assay.io import store as stored
 from assay.io.fields import Fields
+from assay.io.reader import read_rows
 from assay.io.sources import Piece, Shard, plan
 from assay.io.store import Store
 from assay.run.jobs import Gather, Index, Job, Reduce, unreadable_path
@@ -109,9 +110,21 @@ class Pool(Rows):
         return self.take(np.sort(living[order]))
 
     def take(self, rows: Int64[np.ndarray, "k"]) -> Batch:
-        """The batch of some rows, in row order; reads the pieces that hold them."""
-        batches = [_globally(batch, first) for first, batch in self.gather(rows, _keep)]
-        return concatenate(batches)
+        """The batch of some rows, in row order: read alone where their place is known, otherwise with the pieces around them."""
+        if all(shard.format == "jsonl" and not shard.compression for shard in self.shards):
+            return concatenate([batch for batch in self._alone(np.sort(rows)) if len(batch)])
+        return concatenate([_globally(batch, first) for first, batch in self.gather(rows, _keep)])
+
+    def _alone(self, rows: Int64[np.ndarray, "k"]) -> Iterator[Batch]:
+        """Some sorted rows of uncompressed JSON lines, piece by piece, by their offsets."""
+        for piece, (first, stop) in zip(self.pieces, self.count().ranges, strict=True):
+            inside = rows[np.searchsorted(rows, first) : np.searchsorted(rows, stop)]
+            inside = inside[self.count().readable[inside]]
+            if len(inside):
+                table, _ = stored.load_table(self.task(piece, ()).path(self.index))
+                spans = np.stack([table[name].to_numpy()[inside - first] for name in ("offset", "length")], axis=1)
+                batch = read_rows(piece.shard, self.fields, self.columns, spans)
+                yield Batch(inside, batch.hashes, batch.columns)
 
     def gather(self, rows: Int64[np.ndarray, "k"], use: Callable[[Batch], Any]) -> Iterator[tuple[int, Any]]:
         """Yield (first row of the piece, `use(batch)`) for every block with some of the rows, in row order."""

@@ -1,16 +1,16 @@
-"""DSIR, made fit for small targets: shrunken n-gram log importance weights, and a length rule proven on held-out target.
+"""DSIR, made fit for small targets: shrunken n-gram log importance weights, and a length rule proven on held-out text.
 
     z_j(x) = 1 where an n-gram of orders 1..n of document x falls into bucket j, else 0;   L(x) = Σ_j z_j(x)
     t_j    = Σ_{x in target} z_j(x),   p_j = Σ_{x in pool and target} z_j(x),   e_j = p_j Σ t / Σ p
     w_j    = log (t_j + a) / (e_j + a)          posterior mean of p̂_j / q̂_j under t_j ~ Poisson(r e_j), r ~ Gamma(a, a)
     s(x)   = Σ_j (w_j − m) z_j(x) / (L(x) + c)  m = Σ_j p_j w_j / Σ p, the pool's mean weight
 
-`length` is the choice of the denominator: `sum` is Σ w_j z_j(x) as in the paper, `mean` divides it by L(x), and `held_out`
-the above: a mean drawn to the pool's by c imaginary n-grams, so that few words prove little (Bühlmann's credibility);
-c = 0 is the mean, c = ∞ the sum. Then a and c are those under which held-out target ranks highest in the pool: each
-target document is scored by the counts of all the others, and with r(x) the share of the pool's bytes (of a sample)
-that score at least as high, Σ_x bytes(x) log (r(x) + 1/100) over the target is least. No choice looks at more than
-target and pool.
+`length` chooses the denominator: `sum` is Σ w_j z_j(x) as in the paper, `mean` divides it by L(x), `held_out` is the
+above: a mean drawn to the pool's by c imaginary n-grams, so that few words prove little (Bühlmann's credibility).
+Then a and c are those under which held-out target ranks highest in the pool: each target document is scored by the
+counts of all the others, r(x) is the share of the pool's bytes (of a sample) that score at least as high, and the mean
+of log (r(x) + 1/100) over the target's bytes should be low: by how much lower than under a = 0.3 and c = 20, less one
+standard error of the difference, decides. Nothing but target and pool is looked at.
 
 In the paper w = log p̂/q̂ of total counts, summed. A target of sixty documents leaves most buckets empty, p̂ = 0 makes
 them count as −18, and short documents win. Here what is rare says little, present or absent (w → 0 as e_j, t_j → 0);
@@ -26,6 +26,7 @@ parameters from sparse data, 1980; credibility: Bühlmann, 1967, https://doi.org
 from __future__ import annotations
 
 import math
+import operator
 from dataclasses import dataclass
 from typing import ClassVar, Literal, final
 
@@ -40,13 +41,14 @@ from assay.types import Batch, Fitted, Texts
 
 # What is tried, and what is taken where the target is too small to tell; LOG.md has the figures.
 _SMOOTHINGS = (0.03, 0.1, 0.3, 1.0, 3.0)
-_PRIORS = (0.0, 5.0, 20.0, 80.0, 320.0, math.inf)
+_PRIORS = (10.0, 20.0, 40.0, 80.0, 160.0, 320.0)  # below ten, scraps of a few words can win
 _USUAL = (0.3, 20.0)
 _FEWEST = 8  # target documents; fewer cannot vote
 _CUT = 16_384  # bytes of a sampled document that are looked at, so that a sample of long documents stays small
 _CAUTION = 1.0  # standard errors by which a setting's lead over the usual one is discounted
 _RESOLUTION = 0.01  # ranks within the best hundredth of the pool count as nearly the same
 _LENGTHS = ("held_out", "mean", "sum")
+_Length = tuple[float, float, float]  # m, and the two parts of the denominator
 
 
 @final
@@ -74,21 +76,20 @@ class Dsir(Scorer, Explainer):
     sample: int = 4096
 
     def __post_init__(self) -> None:
-        bounds = (("n", 1, 8), ("buckets", 2, 1 << 28), ("smoothing", 0, 1e9), ("sample", 100, 1_000_000))
-        for name, least, most in bounds:
+        for name, least, most in (("n", 1, 8), ("buckets", 2, 1 << 28), ("smoothing", 0, 1e9), ("sample", 100, 1e6)):
             if not least <= getattr(self, name) <= most:
                 raise RecipeError(f"dsir: {name} must be from {least} to {most:.9g}; got {getattr(self, name)}")
         if self.length not in _LENGTHS:
             raise RecipeError(f"dsir: length must be one of {', '.join(_LENGTHS)}; got {self.length!r}")
 
     def fit(self, pool: Rows, target: Rows | None, rng: np.random.Generator) -> Fitted:
-        """w `weights (buckets,)`, and `length (3,)`: what a bucket costs, and the two parts of the denominator.
+        """w `weights (d,)`, and `length (3,)`: what a bucket costs, and the two parts of the denominator.
 
         Raises InputError where there is no target, or pool or target has no token.
         """
         if target is None:
             raise InputError("dsir needs a target, some documents like those that you want; name it with --target")
-        raw, aim = pool.reduce(_Count(self.n, self.buckets), _add), target.reduce(_Count(self.n, self.buckets), _add)
+        raw, aim = (rows.reduce(_Count(self.n, self.buckets), operator.add) for rows in (pool, target))
         for name, counts in (("pool", raw), ("target", aim)):
             if not counts.any():
                 raise InputError(f"dsir needs a {name} with at least one word; got none in its text field")
@@ -105,10 +106,10 @@ class Dsir(Scorer, Explainer):
     def score(self, fitted: Fitted, batch: Batch) -> Float64[np.ndarray, "b"]:
         """s of every row; NaN for one without a token."""
         sums, totals = score_presence(batch.text.data, batch.text.offsets, self.n, fitted.arrays["weights"])
-        return _normalise(sums, totals, *fitted.arrays["length"].tolist())
+        return _normalise(sums, totals, tuple(fitted.arrays["length"].tolist()))
 
     def explain(self, fitted: Fitted, texts: Texts, top: int) -> list[tuple[str, float]]:
-        """The n-grams of largest summed w − m over the first 16 KB of each text; of equals the first in the alphabet."""
+        """The n-grams of largest summed w − m over the first 16 KB of each text; of equals the alphabet's first."""
         centre, pulls = float(fitted.arrays["length"][0]), {}
         for text in _cut(texts):
             encoded, seen = text.encode("utf-8"), set()
@@ -126,13 +127,12 @@ class Dsir(Scorer, Explainer):
         usual = (self.smoothing or _USUAL[0], priors[0] if len(priors) == 1 else _USUAL[1])
         if len(smoothings) == len(priors) == 1:
             return usual, None
-        aims = target.sample(self.sample)
-        rows = pool.sample(self.sample)
-        rows = rows.text.take(~np.isin(rows.hashes, aims.hashes))
-        trial = _Trial.of(self, rows, aims.text)
-        if len(trial.held_bytes) < _FEWEST or not len(rows):
+        aims, rows = target.sample(self.sample), pool.sample(self.sample)
+        trial = _Trial.of(self, rows.text.take(~np.isin(rows.hashes, aims.hashes)), aims.text)
+        if len(trial.held_bytes) < _FEWEST or not trial.sizes.any():
             return usual, None
-        ranks = {(a, c): rank for a in smoothings for c, rank in trial.ranks(table, a, priors, self.length == "sum")}
+        found = [(a, trial.ranks(table, a, priors, self.length == "sum")) for a in smoothings]
+        ranks = {(a, c): rank for a, each in found for c, rank in zip(priors, each, strict=True)}
         best = max(ranks, key=lambda setting: trial.lead(ranks[setting], ranks[usual]))
         return best, math.exp(trial.mean(ranks[best]))
 
@@ -140,21 +140,21 @@ class Dsir(Scorer, Explainer):
 @final
 @dataclass(frozen=True)
 class _Table:
-    """t `aim (buckets,)` and p `background (buckets,)`."""
+    """t `aim (d,)` and p `background (d,)`."""
 
-    aim: Int64[np.ndarray, "buckets"]
-    background: Int64[np.ndarray, "buckets"]
+    aim: Int64[np.ndarray, "d"]
+    background: Int64[np.ndarray, "d"]
 
     @property
-    def expected(self) -> Float64[np.ndarray, "buckets"]:
+    def expected(self) -> Float64[np.ndarray, "d"]:
         """e: what the target would hold were it like the pool."""
         return self.background * (self.aim.sum() / self.background.sum())
 
-    def weights(self, smoothing: float) -> Float32[np.ndarray, "buckets"]:
+    def weights(self, smoothing: float) -> Float32[np.ndarray, "d"]:
         """w."""
         return np.log((self.aim + smoothing) / (self.expected + smoothing)).astype(np.float32)
 
-    def mean(self, weights: Float32[np.ndarray, "buckets"]) -> float:
+    def mean(self, weights: Float32[np.ndarray, "d"]) -> float:
         """m."""
         return float((self.background * weights.astype(np.float64)).sum() / self.background.sum())
 
@@ -167,8 +167,8 @@ class _Trial:
     scorer: Dsir
     rows: Texts
     sizes: Int64[np.ndarray, "b"]
-    picks: Int64[np.ndarray, "p"]
-    owners: Int64[np.ndarray, "p"]
+    picks: Int64[np.ndarray, "r"]
+    owners: Int64[np.ndarray, "r"]
     held_bytes: Int64[np.ndarray, "t"]
 
     @classmethod
@@ -179,20 +179,16 @@ class _Trial:
         owners = np.repeat(np.arange(int((totals > 0).sum())), totals[totals > 0])
         return cls(scorer, _cut(rows), rows.sizes, picks.astype(np.int64), owners, held.sizes[totals > 0])
 
-    def ranks(self, table: _Table, smoothing: float, priors: tuple[float, ...], plain: bool) -> list[tuple[float, np.ndarray]]:
-        """(c, log rank of every held-out document) for every c; `plain` sums are not centred."""
+    def ranks(self, table: _Table, smoothing: float, priors: tuple[float, ...], plain: bool) -> list[np.ndarray]:
+        """For every c the log ranks (t,) of the held-out documents; `plain` sums are not centred."""
         weights = table.weights(smoothing)
         centre = 0.0 if plain else table.mean(weights)
         sums, totals = score_presence(self.rows.data, self.rows.offsets, self.scorer.n, weights)
         others = np.maximum(table.aim[self.picks] - 1, 0)  # A document cut within a word shows one that nobody has.
         pulls = np.log((others + smoothing) / (table.expected[self.picks] + smoothing))
         held_sums, held_totals = np.bincount(self.owners, pulls), np.bincount(self.owners)
-        found = []
-        for prior in priors:
-            length = _length(centre, prior)
-            scores, held = _normalise(sums, totals, *length), _normalise(held_sums, held_totals, *length)
-            found.append((prior, self._log_ranks(scores, held)))
-        return found
+        two = ((sums, totals), (held_sums, held_totals))
+        return [self._log_ranks(*(_normalise(*each, _length(centre, prior)) for each in two)) for prior in priors]
 
     def mean(self, values: Float64[np.ndarray, "t"]) -> float:
         """Over the target's bytes."""
@@ -212,15 +208,14 @@ class _Trial:
         return np.log(1 - below[np.searchsorted(scores[order], held)] / max(below[-1], 1) + _RESOLUTION)
 
 
-def _length(centre: float, prior: float) -> tuple[float, float, float]:
+def _length(centre: float, prior: float) -> _Length:
     """(m, c, 1), or (m, 1, 0) for c = ∞: the sum."""
     return (centre, prior, 1.0) if math.isfinite(prior) else (centre, 1.0, 0.0)
 
 
-def _normalise(
-    sums: Float64[np.ndarray, "b"], totals: Int64[np.ndarray, "b"], centre: float, fixed: float, each: float
-) -> Float64[np.ndarray, "b"]:
+def _normalise(sums: np.ndarray, totals: np.ndarray, length: _Length) -> Float64[np.ndarray, "b"]:
     """(Σ w − m L) / (fixed + each L); NaN where L = 0."""
+    centre, fixed, each = length
     return np.where(totals > 0, (sums - centre * totals) / (fixed + each * np.maximum(totals, 1)), np.nan)
 
 
@@ -239,11 +234,7 @@ class _Count:
     n: int
     buckets: int
 
-    def __call__(self, batch: Batch) -> Int64[np.ndarray, "buckets"]:
+    def __call__(self, batch: Batch) -> Int64[np.ndarray, "d"]:
         counts = np.zeros(self.buckets, np.int64)
         count_presence(batch.text.data, batch.text.offsets, self.n, counts)
         return counts
-
-
-def _add(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    return a + b
