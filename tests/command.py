@@ -75,13 +75,25 @@ def done(*arguments: object) -> Answer:
 @cache
 def examples() -> tuple[dict[str, Any], ...]:
     """Real text of three kinds from this repository: its code, its documents, its licence; a few hundred rows."""
-    kinds = {"code": sorted((ROOT / "src/assay").rglob("*.py")), "docs": sorted((ROOT / "docs").glob("*.md")), "law": [ROOT / "LICENSE"]}
+    kinds = {
+        "code": sorted((ROOT / "src/assay").rglob("*.py")),
+        "docs": sorted((ROOT / "docs").glob("*.md")),
+        "law": [ROOT / "LICENSE"],
+    }
     rows = []
     for source, paths in kinds.items():
         for path in paths:
             parts = [part.strip("\n") for part in re.split(r"\n\s*\n", path.read_text("utf-8"))]
             texts = [part for part in parts if len(part) > 80][: 8 if source == "code" else 80]
-            rows += [{"id": f"{source}-{path.stem}-{k}", "text": text, "source": source, "meta": {"quality": len(set(text)) / 10}} for k, text in enumerate(texts)]
+            rows += [
+                {
+                    "id": f"{source}-{path.stem}-{k}",
+                    "text": text,
+                    "source": source,
+                    "meta": {"quality": len(set(text)) / 10},
+                }
+                for k, text in enumerate(texts)
+            ]
     unique = {row["id"]: row for row in sorted(rows, key=lambda row: xxhash.xxh3_64_intdigest(row["text"].encode()))}
     return tuple(unique.values())
 
@@ -149,7 +161,9 @@ def selected(run: Path) -> bytes:
 
 def products(run: Path) -> Mapping[str, bytes]:
     """Every byte that is promised to be the same: `selected/`, `manifest.parquet/`, `quarantine.jsonl`."""
-    kept = [path for name in ("selected", "manifest.parquet") for path in sorted((run / name).rglob("*")) if path.is_file()]
+    kept = [
+        path for name in ("selected", "manifest.parquet") for path in sorted((run / name).rglob("*")) if path.is_file()
+    ]
     return {str(path.relative_to(run)): path.read_bytes() for path in [*kept, run / "quarantine.jsonl"]}
 
 
@@ -162,7 +176,9 @@ def account_holds(run: Path, rows: int) -> None:
         assert by_status.get(status, 0) == counts[status]
     assert counts["input"] == rows == sum(by_status.values())
     assert lines.filter(pl.col("status") != "chosen")["reason"].str.len_chars().min() in (None, *range(1, 10_000))
-    assert lines.filter(pl.col("status") == "quarantined")["row"].to_list() == [entry["row"] for entry in quarantined(run)]
+    assert lines.filter(pl.col("status") == "quarantined")["row"].to_list() == [
+        entry["row"] for entry in quarantined(run)
+    ]
     ranks = lines.filter(pl.col("status") == "chosen")["rank"].sort().to_list()
     assert ranks == list(range(1, counts["chosen"] + 1))
 

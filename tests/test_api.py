@@ -16,7 +16,10 @@ from command import account_holds, chosen, done, examples, jsonl, line, products
 import assay
 from assay.errors import AssayError, RecipeError, RunError
 
-ROWS = [{"id": row["id"], "text": row["text"], "source": row["source"], "quality": row["meta"]["quality"]} for row in examples()]
+ROWS = [
+    {"id": row["id"], "text": row["text"], "source": row["source"], "quality": row["meta"]["quality"]}
+    for row in examples()
+]
 
 
 def as_dataset() -> Any:
@@ -27,7 +30,9 @@ def as_dataset() -> Any:
 
 POOLS = {
     "dicts": lambda: ROWS,
-    "strings and dicts": lambda: [row["text"] if number % 2 else {"text": row["text"]} for number, row in enumerate(ROWS)],
+    "strings and dicts": lambda: [
+        row["text"] if number % 2 else {"text": row["text"]} for number, row in enumerate(ROWS)
+    ],
     "pandas": lambda: pd.DataFrame(ROWS),
     "polars": lambda: pl.DataFrame(ROWS),
     "lazy": lambda: pl.LazyFrame(ROWS),
@@ -39,7 +44,17 @@ POOLS = {
 @pytest.mark.parametrize("kind", POOLS)
 def test_every_kind_of_pool_gives_the_same_choice(tmp_path: Path, kind: str):
     run = assay.select(POOLS[kind](), method="random", budget="10%", seed=2, out=tmp_path / "run")
-    done(jsonl(tmp_path / "pool.jsonl", ROWS), "--method", "random", "--budget", "10%", "--seed", "2", "--out", tmp_path / "command")
+    done(
+        jsonl(tmp_path / "pool.jsonl", ROWS),
+        "--method",
+        "random",
+        "--budget",
+        "10%",
+        "--seed",
+        "2",
+        "--out",
+        tmp_path / "command",
+    )
     assert run.selected["row"].sort().to_list() == chosen(tmp_path / "command")
     account_holds(tmp_path / "run", len(ROWS))
 
@@ -93,8 +108,32 @@ def test_words_mean_what_the_flags_mean(tmp_path: Path):
         path, score_fields="quality", where="bytes > 100", rank="zscore(quality)", quota="source:law<=10%", select="gumbel_top_k",
         set="gumbel_top_k.temperature=0.1", seed=4, rows="ids", budget="50", out=tmp_path / "python",
     )  # fmt: skip
-    flags = ("--score-field", "quality", "--where", "bytes > 100", "--rank", "zscore(quality)", "--quota", "source:law<=10%", "--select", "gumbel_top_k")
-    done(path, *flags, "--set", "gumbel_top_k.temperature=0.1", "--seed", "4", "--write", "ids", "--budget", "50", "--out", tmp_path / "command")
+    flags = (
+        "--score-field",
+        "quality",
+        "--where",
+        "bytes > 100",
+        "--rank",
+        "zscore(quality)",
+        "--quota",
+        "source:law<=10%",
+        "--select",
+        "gumbel_top_k",
+    )
+    done(
+        path,
+        *flags,
+        "--set",
+        "gumbel_top_k.temperature=0.1",
+        "--seed",
+        "4",
+        "--write",
+        "ids",
+        "--budget",
+        "50",
+        "--out",
+        tmp_path / "command",
+    )
     assert run.facts["digest"] == told(tmp_path / "command")["digest"]
     assert products(tmp_path / "python") == products(tmp_path / "command")
 
@@ -165,7 +204,17 @@ def test_without_out_a_run_lies_in_a_temporary_folder():
     assert selected(run.path).splitlines()[0] in {line(row) for row in ROWS}
 
 
-@pytest.mark.parametrize("pool, words", [([], "must be a path"), ([1, 2], "list of dicts"), (3, "int"), ({"text": "x"}, "dict"), (pl.DataFrame(), ""), (None, "NoneType")])
+@pytest.mark.parametrize(
+    "pool, words",
+    [
+        ([], "must be a path"),
+        ([1, 2], "list of dicts"),
+        (3, "int"),
+        ({"text": "x"}, "dict"),
+        (pl.DataFrame(), ""),
+        (None, "NoneType"),
+    ],
+)
 def test_what_is_no_pool_is_refused_in_a_sentence(pool: Any, words: str):
     with pytest.raises(AssayError) as refusal:
         assay.select(pool, method="random", budget=1)

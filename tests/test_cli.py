@@ -12,14 +12,35 @@ from typing import Any
 import polars as pl
 import pytest
 from command import (
-    COMMAND, Answer, account_holds, assay, chosen, done, examples, jsonl, line, manifest, packed, quarantined, ranked, select, selected, texts, told
+    COMMAND,
+    Answer,
+    account_holds,
+    assay,
+    chosen,
+    done,
+    examples,
+    jsonl,
+    line,
+    manifest,
+    packed,
+    quarantined,
+    ranked,
+    select,
+    selected,
+    texts,
+    told,
 )  # fmt: skip
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 LENGTH = ("--method", "length", "--budget", "10")
 RANDOM = ("--method", "random", "--budget", "10%")
-FOUR = [{"text": "aaaa bbbb", "id": "a", "q": 4}, {"text": "cc", "id": "b", "q": 1}, {"text": "dddd dddd dddd", "id": "c", "q": 3}, {"text": "ee ee", "id": "d", "q": 2}]
+FOUR = [
+    {"text": "aaaa bbbb", "id": "a", "q": 4},
+    {"text": "cc", "id": "b", "q": 1},
+    {"text": "dddd dddd dddd", "id": "c", "q": 3},
+    {"text": "ee ee", "id": "d", "q": 2},
+]
 
 
 @pytest.fixture
@@ -43,7 +64,9 @@ def test_help_answers_without_the_heavy_libraries():
 
 
 def test_the_installed_command_ends_with_2_and_one_sentence(tmp_path: Path):
-    made = subprocess.run([COMMAND, "select", tmp_path / "none.jsonl", *LENGTH, "--out", tmp_path / "run"], capture_output=True, text=True)
+    made = subprocess.run(
+        [COMMAND, "select", tmp_path / "none.jsonl", *LENGTH, "--out", tmp_path / "run"], capture_output=True, text=True
+    )
     assert "no file" in Answer(made.returncode, made.stdout, made.stderr).sentence
     version = subprocess.run([COMMAND, "--version"], capture_output=True, text=True, check=True).stdout
     assert version.startswith("assay 0.")
@@ -66,7 +89,9 @@ def test_the_installed_command_ends_with_2_and_one_sentence(tmp_path: Path):
         (("verify", "RUN", "--eval", "POOL"), ("finished run",)),
     ],
 )
-def test_a_slip_in_the_command_is_one_sentence(tmp_path: Path, pool: Path, arguments: tuple[str, ...], words: tuple[str, ...]):
+def test_a_slip_in_the_command_is_one_sentence(
+    tmp_path: Path, pool: Path, arguments: tuple[str, ...], words: tuple[str, ...]
+):
     named = {"POOL": str(pool), "RUN": str(tmp_path / "norun")}
     sentence = assay(*(named.get(word, word) for word in arguments)).sentence
     assert all(word.lower() in sentence.lower() for word in words), sentence
@@ -74,8 +99,22 @@ def test_a_slip_in_the_command_is_one_sentence(tmp_path: Path, pool: Path, argum
 
 def test_methods_lists_and_describes():
     everything = assay("methods").out
-    assert all(name in everything for name in ("dsir", "random", "length", "uniform_per_domain", "top_k", "gumbel_top_k", "threshold", "percentile"))
-    assert "1903.06059" in assay("methods", "gumbel_top_k").out and "temperature" in assay("methods", "gumbel_top_k").out
+    assert all(
+        name in everything
+        for name in (
+            "dsir",
+            "random",
+            "length",
+            "uniform_per_domain",
+            "top_k",
+            "gumbel_top_k",
+            "threshold",
+            "percentile",
+        )
+    )
+    assert (
+        "1903.06059" in assay("methods", "gumbel_top_k").out and "temperature" in assay("methods", "gumbel_top_k").out
+    )
 
 
 # --- Mistakes ---------------------------------------------------------------------------------------------------------
@@ -122,7 +161,9 @@ def test_methods_lists_and_describes():
     ],
 )  # fmt: skip
 def test_a_mistake_is_one_sentence(tmp_path: Path, pool: Path, arguments: tuple[str, ...], words: tuple[str, ...]):
-    sentence = select(pool, *(word.replace("POOL", str(pool)) for word in arguments), "--out", tmp_path / "run").sentence
+    sentence = select(
+        pool, *(word.replace("POOL", str(pool)) for word in arguments), "--out", tmp_path / "run"
+    ).sentence
     assert all(word in sentence for word in words), sentence
 
 
@@ -221,22 +262,42 @@ def test_a_line_of_a_hundred_megabytes_is_quarantined_by_its_place(tmp_path: Pat
     done(pool, "--method", "length", "--budget", "100%", "--out", tmp_path / "run")
     account_holds(tmp_path / "run", 3)
     (entry,) = quarantined(tmp_path / "run")
-    assert (entry["row"], entry["line"], entry["offset"], entry["length"], len(entry["raw"])) == (1, 2, 19, 100_000_012, 65536)
+    assert (entry["row"], entry["line"], entry["offset"], entry["length"], len(entry["raw"])) == (
+        1,
+        2,
+        19,
+        100_000_012,
+        65536,
+    )
     assert selected(tmp_path / "run") == b'{"text": "before"}\n{"text": "after"}\n'
 
 
 def test_max_line_is_the_users(tmp_path: Path, four: Path):
     done(four, "--method", "length", "--budget", "100%", "--max-line", "43", "--out", tmp_path / "run")
-    assert [entry["row"] for entry in quarantined(tmp_path / "run")] == [2] and "43" in quarantined(tmp_path / "run")[0]["reason"]
+    assert [entry["row"] for entry in quarantined(tmp_path / "run")] == [2] and "43" in quarantined(tmp_path / "run")[
+        0
+    ]["reason"]
 
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8), lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3), max_leaves=5
 )  # fmt: skip
-rows = st.fixed_dictionaries({}, optional={"text": st.text(max_size=20) | json_values, "id": json_values, "source": json_values, "meta": json_values})
+rows = st.fixed_dictionaries(
+    {},
+    optional={
+        "text": st.text(max_size=20) | json_values,
+        "id": json_values,
+        "source": json_values,
+        "meta": json_values,
+    },
+)
 
 
-@given(objects=st.lists(rows, min_size=1, max_size=12), noise=st.lists(st.binary(max_size=12), max_size=6), seed=st.integers(0, 9))
+@given(
+    objects=st.lists(rows, min_size=1, max_size=12),
+    noise=st.lists(st.binary(max_size=12), max_size=6),
+    seed=st.integers(0, 9),
+)
 @settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_noise_is_accounted_for(tmp_path: Path, objects: list[Any], noise: list[bytes], seed: int):
     import random
@@ -255,7 +316,10 @@ def test_any_noise_is_accounted_for(tmp_path: Path, objects: list[Any], noise: l
 
 
 def test_a_row_without_a_score_is_left_out_and_says_why(tmp_path: Path):
-    pool = jsonl(tmp_path / "pool.jsonl", [{**row, "q": None if row["id"] == "a" else str(row["q"]) if row["id"] == "b" else row["q"]} for row in FOUR])
+    pool = jsonl(
+        tmp_path / "pool.jsonl",
+        [{**row, "q": None if row["id"] == "a" else str(row["q"]) if row["id"] == "b" else row["q"]} for row in FOUR],
+    )
     done(pool, "--score-field", "q", "--budget", "3", "--out", tmp_path / "run")
     assert ranked(tmp_path / "run") == [2, 3, 1]
     assert "no score" in manifest(tmp_path / "run")["reason"][0] and manifest(tmp_path / "run")["score"][0] is None
@@ -290,21 +354,59 @@ def test_limit_cuts_across_files(tmp_path: Path, limit: int):
 
 
 def test_text_field_id_field_and_source_field(tmp_path: Path):
-    rows = [{"text": "x" * 50, "body": {"main": "short"}, "key": "k1", "where": "north"}, {"text": "y", "body": {"main": "longer text"}, "key": 2, "where": "south"}]
+    rows = [
+        {"text": "x" * 50, "body": {"main": "short"}, "key": "k1", "where": "north"},
+        {"text": "y", "body": {"main": "longer text"}, "key": 2, "where": "south"},
+    ]
     pool = jsonl(tmp_path / "pool.jsonl", rows)
-    done(pool, "--method", "length", "--budget", "1", "--text-field", "body.main", "--id-field", "key", "--source-field", "where", "--out", tmp_path / "run")
-    assert manifest(tmp_path / "run").select("id", "source", "bytes", "status").rows() == [("k1", "north", 5, "not_chosen"), ("2", "south", 11, "chosen")]
+    done(
+        pool,
+        "--method",
+        "length",
+        "--budget",
+        "1",
+        "--text-field",
+        "body.main",
+        "--id-field",
+        "key",
+        "--source-field",
+        "where",
+        "--out",
+        tmp_path / "run",
+    )
+    assert manifest(tmp_path / "run").select("id", "source", "bytes", "status").rows() == [
+        ("k1", "north", 5, "not_chosen"),
+        ("2", "south", 11, "chosen"),
+    ]
 
 
 def test_a_row_without_an_id_is_called_by_shard_and_line(tmp_path: Path):
-    pool = jsonl(tmp_path / "pool.jsonl", [b'{"text": "a"}', b"", b'{"text": "b"}', b"broken", b'{"text": "c", "id": "mine"}'])
+    pool = jsonl(
+        tmp_path / "pool.jsonl", [b'{"text": "a"}', b"", b'{"text": "b"}', b"broken", b'{"text": "c", "id": "mine"}']
+    )
     done(pool, "--method", "length", "--budget", "100%", "--out", tmp_path / "run")
     assert manifest(tmp_path / "run")["id"].to_list() == ["pool.jsonl:1", "pool.jsonl:3", "pool.jsonl:4", "mine"]
 
 
 def test_a_template_joins_fields_and_takes_a_typed_newline(tmp_path: Path):
-    pool = jsonl(tmp_path / "pool.jsonl", [{"instruction": "Add", "input": None, "output": "3"}, {"instruction": "Say", "input": "hi", "output": "hi there"}])
-    done(pool, "--method", "length", "--budget", "1", "--text", "{instruction}\\n{input}\\n{output}", "--out", tmp_path / "run")
+    pool = jsonl(
+        tmp_path / "pool.jsonl",
+        [
+            {"instruction": "Add", "input": None, "output": "3"},
+            {"instruction": "Say", "input": "hi", "output": "hi there"},
+        ],
+    )
+    done(
+        pool,
+        "--method",
+        "length",
+        "--budget",
+        "1",
+        "--text",
+        "{instruction}\\n{input}\\n{output}",
+        "--out",
+        tmp_path / "run",
+    )
     assert manifest(tmp_path / "run")["bytes"].to_list() == [len("Add\n\n3"), len("Say\nhi\nhi there")]
     assert selected(tmp_path / "run") == line({"instruction": "Say", "input": "hi", "output": "hi there"}) + b"\n"
 
@@ -313,8 +415,21 @@ def test_score_field_and_rank(tmp_path: Path, pool: Path):
     done(pool, "--score-field", "meta.quality", "--budget", "10", "--out", tmp_path / "plain")
     best = sorted(range(len(examples())), key=lambda row: (-examples()[row]["meta"]["quality"], row))[:10]
     assert ranked(tmp_path / "plain") == best
-    done(pool, "--score-field", "meta.quality", "--rank", "zscore(meta.quality) - 2 * zscore(bytes)", "--budget", "10", "--out", tmp_path / "rank")
-    quality, size = (pl.Series([row["meta"]["quality"] for row in examples()]), pl.Series([len(text.encode()) for text in texts(examples())]))
+    done(
+        pool,
+        "--score-field",
+        "meta.quality",
+        "--rank",
+        "zscore(meta.quality) - 2 * zscore(bytes)",
+        "--budget",
+        "10",
+        "--out",
+        tmp_path / "rank",
+    )
+    quality, size = (
+        pl.Series([row["meta"]["quality"] for row in examples()]),
+        pl.Series([len(text.encode()) for text in texts(examples())]),
+    )
     value = (quality - quality.mean()) / quality.std(0) - 2 * (size - size.mean()) / size.std(0)
     scores = manifest(tmp_path / "rank").filter(pl.col("status") == "chosen")["score"].sort(descending=True)
     assert scores.to_list() == pytest.approx(value.sort(descending=True).head(10).to_list())
@@ -323,7 +438,9 @@ def test_score_field_and_rank(tmp_path: Path, pool: Path):
 @pytest.mark.parametrize("suffix", ["csv", "jsonl", "parquet"])
 def test_scores_that_people_already_have(tmp_path: Path, four: Path, suffix: str):
     frame = pl.DataFrame({"id": ["d", "a", "zz", "c"], "mine": [0.9, 0.1, 7.0, 0.5]})
-    {"csv": frame.write_csv, "jsonl": frame.write_ndjson, "parquet": frame.write_parquet}[suffix](tmp_path / f"mine.{suffix}")
+    {"csv": frame.write_csv, "jsonl": frame.write_ndjson, "parquet": frame.write_parquet}[suffix](
+        tmp_path / f"mine.{suffix}"
+    )
     done(four, "--scores", tmp_path / f"mine.{suffix}", "--budget", "2", "--out", tmp_path / "run")
     assert ranked(tmp_path / "run") == [3, 2]
     assert "no score" in manifest(tmp_path / "run")["reason"][1]
@@ -339,9 +456,15 @@ def test_scores_by_number_of_a_row_that_has_a_number_for_an_id(tmp_path: Path):
 def test_scores_that_fit_no_row_or_name_a_row_twice_are_refused(tmp_path: Path, four: Path):
     for name, ids, word in (("other", ["x", "y"], "none of its 2 ids"), ("twice", ["a", "a"], "more than once")):
         pl.DataFrame({"id": ids, "s": [1.0, 2.0]}).write_csv(tmp_path / f"{name}.csv")
-        assert word in select(four, "--scores", tmp_path / f"{name}.csv", "--budget", "1", "--out", tmp_path / "run").sentence
+        assert (
+            word
+            in select(four, "--scores", tmp_path / f"{name}.csv", "--budget", "1", "--out", tmp_path / "run").sentence
+        )
     pl.DataFrame({"id": ["a"], "s": ["good"]}).write_csv(tmp_path / "words.csv")
-    assert "at least one number" in select(four, "--scores", tmp_path / "words.csv", "--budget", "1", "--out", tmp_path / "run").sentence
+    assert (
+        "at least one number"
+        in select(four, "--scores", tmp_path / "words.csv", "--budget", "1", "--out", tmp_path / "run").sentence
+    )
 
 
 def test_duplicate_ids_are_no_mistake_and_why_shows_one(tmp_path: Path):
@@ -363,7 +486,17 @@ def test_where_drops_with_its_reason(tmp_path: Path, pool: Path):
 
 
 def test_quota_bounds_shares_of_the_choice(tmp_path: Path, pool: Path):
-    done(pool, "--score-field", "meta.quality", "--quota", "source:law>=25%,code<=50%", "--budget", "40", "--out", tmp_path / "run")
+    done(
+        pool,
+        "--score-field",
+        "meta.quality",
+        "--quota",
+        "source:law>=25%,code<=50%",
+        "--budget",
+        "40",
+        "--out",
+        tmp_path / "run",
+    )
     counts = dict(manifest(tmp_path / "run").filter(pl.col("status") == "chosen").group_by("source").len().iter_rows())
     assert counts["law"] >= 10 and counts["code"] <= 20 and sum(counts.values()) == 40
 
@@ -375,18 +508,37 @@ def test_write_ids_and_none(tmp_path: Path, pool: Path):
     listed = [json.loads(entry) for entry in (tmp_path / "ids/selected/pool.jsonl.ids.jsonl").read_bytes().splitlines()]
     assert listed == [{"row": row, "id": examples()[row]["id"]} for row in chosen(tmp_path / "rows")]
     assert not (tmp_path / "none/selected").exists()
-    assert manifest(tmp_path / "rows").equals(manifest(tmp_path / "ids")) and manifest(tmp_path / "rows").equals(manifest(tmp_path / "none"))
+    assert manifest(tmp_path / "rows").equals(manifest(tmp_path / "ids")) and manifest(tmp_path / "rows").equals(
+        manifest(tmp_path / "none")
+    )
 
 
 def test_format_and_compression(tmp_path: Path, pool: Path):
     done(pool, *LENGTH, "--out", tmp_path / "plain")
     wanted = [examples()[row] for row in chosen(tmp_path / "plain")]
     done(pool, *LENGTH, "--compression", "zstd", "--out", tmp_path / "zstd")
-    assert selected(tmp_path / "zstd") == selected(tmp_path / "plain") and (tmp_path / "zstd/selected/pool.jsonl.zst").exists()
+    assert (
+        selected(tmp_path / "zstd") == selected(tmp_path / "plain")
+        and (tmp_path / "zstd/selected/pool.jsonl.zst").exists()
+    )
     done(pool, *LENGTH, "--format", "parquet", "--out", tmp_path / "table")
     assert pl.read_parquet(tmp_path / "table/selected/pool.parquet")["id"].to_list() == [row["id"] for row in wanted]
-    done(tmp_path / "table/selected/pool.parquet", "--method", "length", "--budget", "100%", "--format", "jsonl", "--compression", "gzip", "--out", tmp_path / "back")
-    assert [json.loads(one) for one in gzip.decompress((tmp_path / "back/selected/pool.jsonl.gz").read_bytes()).splitlines()] == wanted
+    done(
+        tmp_path / "table/selected/pool.parquet",
+        "--method",
+        "length",
+        "--budget",
+        "100%",
+        "--format",
+        "jsonl",
+        "--compression",
+        "gzip",
+        "--out",
+        tmp_path / "back",
+    )
+    assert [
+        json.loads(one) for one in gzip.decompress((tmp_path / "back/selected/pool.jsonl.gz").read_bytes()).splitlines()
+    ] == wanted
 
 
 @pytest.fixture
@@ -395,7 +547,9 @@ def tokenizer(tmp_path: Path) -> Path:
 
     made = Tokenizer(models.BPE(unk_token="?"))
     made.pre_tokenizer = pre_tokenizers.Whitespace()
-    made.train_from_iterator(texts(examples()), trainers.BpeTrainer(vocab_size=300, special_tokens=["?"], show_progress=False))
+    made.train_from_iterator(
+        texts(examples()), trainers.BpeTrainer(vocab_size=300, special_tokens=["?"], show_progress=False)
+    )
     made.save(str(tmp_path / "tokenizer.json"))
     return tmp_path / "tokenizer.json"
 
@@ -405,14 +559,34 @@ def test_a_budget_in_tokens(tmp_path: Path, pool: Path, tokenizer: Path):
 
     counter = Tokenizer.from_file(str(tokenizer))
     tokens = [len(counter.encode(text, add_special_tokens=False)) for text in texts(examples())]
-    answer = done(pool, "--method", "random", "--budget", "5e3tokens", "--tokenizer", tokenizer, "--out", tmp_path / "run")
+    answer = done(
+        pool, "--method", "random", "--budget", "5e3tokens", "--tokenizer", tokenizer, "--out", tmp_path / "run"
+    )
     told_of = told(tmp_path / "run")
     assert told_of["tokens"] == {"input": sum(tokens), "chosen": sum(tokens[row] for row in chosen(tmp_path / "run"))}
     assert 4000 < told_of["budget"]["spent"] == told_of["tokens"]["chosen"] <= 5000
     assert "tokens" in answer.out and "bytes" in answer.out and "rows" in answer.out
-    done(pool, "--method", "random", "--budget", "50%tokens", "--tokenizer", tokenizer, "--where", "tokens < 100", "--out", tmp_path / "half")
-    assert all(tokens[row] < 100 for row in chosen(tmp_path / "half")) and told(tmp_path / "half")["budget"]["limit"] == sum(tokens) // 2
-    assert "must be a tokenizer.json" in select(pool, *RANDOM, "--tokenizer", pool, "--where", "tokens < 9", "--out", tmp_path / "bad").sentence
+    done(
+        pool,
+        "--method",
+        "random",
+        "--budget",
+        "50%tokens",
+        "--tokenizer",
+        tokenizer,
+        "--where",
+        "tokens < 100",
+        "--out",
+        tmp_path / "half",
+    )
+    assert (
+        all(tokens[row] < 100 for row in chosen(tmp_path / "half"))
+        and told(tmp_path / "half")["budget"]["limit"] == sum(tokens) // 2
+    )
+    assert (
+        "must be a tokenizer.json"
+        in select(pool, *RANDOM, "--tokenizer", pool, "--where", "tokens < 9", "--out", tmp_path / "bad").sentence
+    )
 
 
 def test_targets_with_shares(tmp_path: Path, pool: Path):
@@ -447,7 +621,19 @@ def test_select_says_how_to_choose(tmp_path: Path, four: Path, flags: tuple[str,
 # --- Odd places -------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["with space.jsonl", "naïve-日本語.jsonl", "a=b.jsonl", "x%.jsonl", "[1].jsonl", "-dash.jsonl", "double.jsonl.jsonl", "UPPER.JSONL"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "with space.jsonl",
+        "naïve-日本語.jsonl",
+        "a=b.jsonl",
+        "x%.jsonl",
+        "[1].jsonl",
+        "-dash.jsonl",
+        "double.jsonl.jsonl",
+        "UPPER.JSONL",
+    ],
+)
 def test_odd_names(tmp_path: Path, name: str):
     pool = jsonl(tmp_path / "my data" / name, FOUR)
     done(pool, "--method", "length", "--budget", "2", "--out", tmp_path / "my run")
@@ -472,8 +658,61 @@ def test_a_folder_of_code_chooses_what_is_like_a_few_files(tmp_path: Path):
         packed(tmp_path / "site" / row["source"] / f"{row['id']}.{suffix}", row["text"].encode())
     packed(tmp_path / "site/logo.dat", b"\x00\x01")
     packed(tmp_path / "site/code/latin.py", "# café".encode("latin-1"))
-    wanted = [packed(tmp_path / f"want{k}.py", row["text"].encode()) for k, row in enumerate(r for r in examples() if r["source"] == "code")][:12]
-    done(tmp_path / "site", *(word for path in wanted for word in ("--target", path)), "--budget", "20", "--out", tmp_path / "run")
+    wanted = [
+        packed(tmp_path / f"want{k}.py", row["text"].encode())
+        for k, row in enumerate(r for r in examples() if r["source"] == "code")
+    ][:12]
+    done(
+        tmp_path / "site",
+        *(word for path in wanted for word in ("--target", path)),
+        "--budget",
+        "20",
+        "--out",
+        tmp_path / "run",
+    )
     kept = [json.loads(one) for one in selected(tmp_path / "run").splitlines()]
     assert sum(row["id"].endswith(".py") for row in kept) >= 18
-    assert [entry["reason"] for entry in quarantined(tmp_path / "run")] == ["the file is not valid UTF-8: code/latin.py"]
+    (entry,) = quarantined(tmp_path / "run")
+    assert (entry["file"], entry["line"], entry["reason"]) == (
+        str(tmp_path / "site/code/latin.py"),
+        1,
+        "the file is not valid UTF-8",
+    )
+    assert entry["raw"] == "# café".encode("latin-1")
+
+
+def test_a_run_inside_the_pool_folder_is_not_its_own_input(tmp_path: Path):
+    jsonl(tmp_path / "pool/four.jsonl", FOUR)
+    for out in ("a", "b", "a"):
+        done(tmp_path / "pool", "--method", "length", "--budget", "2", "--out", tmp_path / "pool" / out)
+        account_holds(tmp_path / "pool" / out, 4)
+
+
+def test_no_arguments_is_the_help():
+    answer = assay()
+    assert answer.code == 2 and "select" in answer.out and not answer.err
+
+
+def test_a_pool_behind_a_url(tmp_path: Path, four: Path):
+    import fsspec
+
+    for k in (1, 2):
+        with fsspec.open(f"memory://bucket/part{k}.jsonl", "wb") as file:
+            file.write(b"".join(line(row) + b"\n" for row in FOUR[2 * k - 2 : 2 * k]))
+    done("memory://bucket/*.jsonl", *("--method", "length", "--budget", "3"), "--out", tmp_path / "far")
+    done(four, *("--method", "length", "--budget", "3"), "--out", tmp_path / "near")
+    assert manifest(tmp_path / "far").drop("shard").equals(manifest(tmp_path / "near").drop("shard"))
+    assert selected(tmp_path / "far") == selected(tmp_path / "near")
+    assert "nothing at" in select("memory://bucket/none.jsonl", *LENGTH, "--out", tmp_path / "no").sentence
+
+
+def test_a_chat_is_rendered_for_scoring_and_kept_whole(tmp_path: Path):
+    rows = [
+        {"messages": [{"role": "user", "content": text}, {"role": "assistant", "content": "yes"}], "n": k}
+        for k, text in enumerate(["hi", "a long question"])
+    ]
+    done(jsonl(tmp_path / "chat.jsonl", rows), "--method", "length", "--budget", "1", "--out", tmp_path / "run")
+    assert selected(tmp_path / "run") == line(rows[1]) + b"\n"
+    assert manifest(tmp_path / "run")["bytes"].to_list() == [
+        len(f"user: {text}\nassistant: yes") for text in ("hi", "a long question")
+    ]

@@ -18,7 +18,6 @@ from assay.select.threshold import Threshold
 from assay.select.top_k import TopK
 from assay.types import Budget, Groups, Limit, Selection, Signals
 
-
 # --- Budgets ----------------------------------------------------------------------------------------------------------
 
 
@@ -35,7 +34,10 @@ def test_a_budget_in_whole_units(text: str, amount: int, unit: str):
     assert budget.unit == unit and budget.limit({"examples": 1000, "bytes": 20_000, "tokens": 5000}[unit]) == amount
 
 
-@pytest.mark.parametrize("text", ["", "ten", "-5", "0", "0%", "101%", "5 apples", "10%%", "1e", "nan", "inf", "5%rowss", "1..5", "1.2.3", "1e999"])
+@pytest.mark.parametrize(
+    "text",
+    ["", "ten", "-5", "0", "0%", "101%", "5 apples", "10%%", "1e", "nan", "inf", "5%rowss", "1..5", "1.2.3", "1e999"],
+)
 def test_what_is_no_budget_is_refused(text: str):
     with pytest.raises(RecipeError, match="a budget must"):
         Budget.parse(text)
@@ -163,7 +165,10 @@ shares = st.sampled_from([0, 10, 20, 25, 40, 50, 60, 80, 100])
 
 
 @given(
-    seed=st.integers(0, 10_000), amount=st.integers(1, 7), lows=st.lists(shares, min_size=3, max_size=3), highs=st.lists(shares, min_size=3, max_size=3)
+    seed=st.integers(0, 10_000),
+    amount=st.integers(1, 7),
+    lows=st.lists(shares, min_size=3, max_size=3),
+    highs=st.lists(shares, min_size=3, max_size=3),
 )
 @settings(max_examples=150, deadline=None)
 def test_quotas_equal_brute_force_on_ten_points(seed: int, amount: int, lows: list[int], highs: list[int]):
@@ -172,7 +177,9 @@ def test_quotas_equal_brute_force_on_ten_points(seed: int, amount: int, lows: li
     highs = [max(pair) for pair in zip(lows, highs, strict=True)]
     bounds = [quotas.Bound(name, low / 100, high / 100) for name, low, high in zip(names, lows, highs, strict=True)]
     exact = [low == high for low, high in zip(lows, highs, strict=True)]
-    floors = [int(low * amount / 100) if same else -(-low * amount // 100) for low, same in zip(lows, exact, strict=True)]
+    floors = [
+        int(low * amount / 100) if same else -(-low * amount // 100) for low, same in zip(lows, exact, strict=True)
+    ]
     best = brute(score, ids, amount, floors, [high * amount // 100 for high in highs])
 
     def run(rows: np.ndarray, limit: Limit) -> Selection:
@@ -197,7 +204,9 @@ SCORE = np.array([10.0, 9, 8, 7, 6, 5, 4, 3, 2, 1])
 
 def quota(text: str, budget: str = "5", selector: str = "top_k", cost: np.ndarray | None = None):
     step = Step("select", selector, selector, {}, rank="s" if selector != "random" else None, quota=text)
-    signals = Signals({"s": SCORE, "row_hash": np.arange(10, dtype=np.uint64), "bytes": np.full(10, 10) if cost is None else cost})
+    signals = Signals(
+        {"s": SCORE, "row_hash": np.arange(10, dtype=np.uint64), "bytes": np.full(10, 10) if cost is None else cost}
+    )
     alive = np.ones(10, bool)
     return decide(step, signals, GROUPS, alive, limit_for(Budget.parse(budget), signals, alive), (), (), 0)
 
@@ -248,7 +257,9 @@ def test_reasons_of_all_parts_are_kept():
     signals, ones = Signals({"s": SCORE}), np.ones(10, np.int64)
     made = decide(step, signals, GROUPS, np.ones(10, bool), Limit(10, "examples", ones), (), (), 0).selection
     assert made.reasons["threshold: score below 4.5"].tolist() == [6, 7, 8, 9] and sorted(made.rows.tolist()) == [0, 1]
-    assert Threshold(at_least=4.5).select(Signals({"score": SCORE}), None, Limit(9, "examples", ones), np.random.default_rng()).rows.tolist() == list(range(6))
+    assert Threshold(at_least=4.5).select(
+        Signals({"score": SCORE}), None, Limit(9, "examples", ones), np.random.default_rng()
+    ).rows.tolist() == list(range(6))
 
 
 # --- Several targets --------------------------------------------------------------------------------------------------
@@ -272,5 +283,10 @@ def test_dead_rows_and_rows_without_a_score_are_never_chosen():
 
 def test_the_same_seed_draws_the_same_and_a_smaller_budget_is_a_prefix():
     signals = Signals({"row_hash": np.arange(100, dtype=np.uint64)})
-    made = [Random().select(signals, None, Limit(k, "examples", np.ones(100, np.int64)), np.random.default_rng(4)).rows.tolist() for k in (10, 30)]
+    made = [
+        Random()
+        .select(signals, None, Limit(k, "examples", np.ones(100, np.int64)), np.random.default_rng(4))
+        .rows.tolist()
+        for k in (10, 30)
+    ]
     assert made[1][:10] == made[0]

@@ -18,7 +18,23 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from command import (
-    COMMAND, account_holds, assay, chosen, done, examples, jsonl, line, manifest, packed, products, quarantined, ranked, select, selected, told, unpacked
+    COMMAND,
+    account_holds,
+    assay,
+    chosen,
+    done,
+    examples,
+    jsonl,
+    line,
+    manifest,
+    packed,
+    products,
+    quarantined,
+    ranked,
+    select,
+    selected,
+    told,
+    unpacked,
 )  # fmt: skip
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -57,13 +73,18 @@ def test_a_part_of_the_lines_keeps_their_order_and_bytes(tmp_path: Path):
 @settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_unicode_leaves_byte_for_byte_and_is_accounted_for(tmp_path: Path, texts: list[str], escaped: bool):
     shutil.rmtree(tmp_path, ignore_errors=True)
-    lines = [json.dumps({"text": text}, ensure_ascii=escaped).encode("utf-8", "surrogatepass") for text in [*texts, "one that can be read"]]
+    lines = [
+        json.dumps({"text": text}, ensure_ascii=escaped).encode("utf-8", "surrogatepass")
+        for text in [*texts, "one that can be read"]
+    ]
     pool = jsonl(tmp_path / "pool.jsonl", lines)
     done(pool, *EVERYTHING, "--out", tmp_path / "run")
     account_holds(tmp_path / "run", len(lines))
     unread = {entry["row"]: entry["raw"] for entry in quarantined(tmp_path / "run")}
     assert all(unread[row] == lines[row] for row in unread)
-    assert {row for row, text in enumerate(texts) if not text or any("\ud800" <= sign <= "\udfff" for sign in text)} == set(unread)
+    assert {
+        row for row, text in enumerate(texts) if not text or any("\ud800" <= sign <= "\udfff" for sign in text)
+    } == set(unread)
     assert selected(tmp_path / "run") == b"".join(one + b"\n" for row, one in enumerate(lines) if row not in unread)
 
 
@@ -99,7 +120,16 @@ def ten_files(folder: Path, suffixes: tuple[str, ...] = ("",)) -> Path:
 RECIPES = {
     "random": ("--method", "random", "--budget", "15%"),
     "gumbel": ("--score-field", "meta.quality", "--select", "gumbel_top_k", "--budget", "20%bytes", "--seed", "3"),
-    "quota": ("--score-field", "meta.quality", "--rank", "zscore(meta.quality)", "--quota", "source:law<=5%,docs>=20%", "--budget", "100"),
+    "quota": (
+        "--score-field",
+        "meta.quality",
+        "--rank",
+        "zscore(meta.quality)",
+        "--quota",
+        "source:law<=5%,docs>=20%",
+        "--budget",
+        "100",
+    ),
     "dsir": ("--target", "TARGET", "--where", "bytes > 100", "--budget", "10%", "--select", "gumbel_top_k"),
     "domains": ("--method", "uniform_per_domain", "--budget", "40kb", "--where", "bytes > 120"),
 }
@@ -150,7 +180,14 @@ def big_pool(folder: Path) -> Path:
     """Three shards of which one has several pieces: 20 MB of text made of the examples, every row different."""
     rows = examples()
     for shard, copies in (("a.jsonl", 60), ("b.jsonl.gz", 4), ("c.jsonl.zst", 8)):
-        jsonl(folder / shard, ({**row, "id": f"{shard}-{copy}-{row['id']}", "text": f"{copy} {row['text']}"} for copy in range(copies) for row in rows))
+        jsonl(
+            folder / shard,
+            (
+                {**row, "id": f"{shard}-{copy}-{row['id']}", "text": f"{copy} {row['text']}"}
+                for copy in range(copies)
+                for row in rows
+            ),
+        )
     return folder
 
 
@@ -166,7 +203,9 @@ def forks() -> Iterator[multiprocessing.context.ForkServerContext]:
     yield context
 
 
-def test_killed_at_any_time_and_run_again_gives_the_same_bytes(tmp_path: Path, forks: multiprocessing.context.ForkServerContext):
+def test_killed_at_any_time_and_run_again_gives_the_same_bytes(
+    tmp_path: Path, forks: multiprocessing.context.ForkServerContext
+):
     pool = big_pool(tmp_path / "pool")
     arguments = ["select", str(pool), *RECIPES["quota"], "-q", "--workers", "1", "--out"]
     start = time.perf_counter()
@@ -204,7 +243,11 @@ def test_the_command_killed_with_its_workers_goes_on_where_it_was(tmp_path: Path
 def test_a_finished_run_stands(tmp_path: Path):
     pool = ten_files(tmp_path / "ten")
     done(pool, *RECIPES["random"], "--out", tmp_path / "run")
-    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "run").rglob("*") if path.is_file() and path.name not in (".lock", "recipe.json")}
+    before = {
+        path: path.stat().st_mtime_ns
+        for path in (tmp_path / "run").rglob("*")
+        if path.is_file() and path.name not in (".lock", "recipe.json")
+    }
     done(pool, *RECIPES["random"], "--out", tmp_path / "run")
     assert before == {path: path.stat().st_mtime_ns for path in before}
 
@@ -220,7 +263,10 @@ def test_another_recipe_into_the_same_run_is_refused(tmp_path: Path):
 def test_a_refused_command_leaves_the_folder_free_for_the_mended_one(tmp_path: Path):
     pool = jsonl(tmp_path / "pool.jsonl", examples())
     assert "no file" in select(tmp_path / "pol.jsonl", *RECIPES["random"], "--out", tmp_path / "run").sentence
-    assert "larger than the pool" in select(pool, "--method", "random", "--budget", "1e9", "--out", tmp_path / "run").sentence
+    assert (
+        "larger than the pool"
+        in select(pool, "--method", "random", "--budget", "1e9", "--out", tmp_path / "run").sentence
+    )
     done(pool, *RECIPES["random"], "--out", tmp_path / "run")
 
 
@@ -262,7 +308,7 @@ def test_two_runs_in_one_folder_at_once_are_refused(tmp_path: Path, forks: multi
     process = forks.Process(target=_quietly, args=(arguments,))
     process.start()
     deadline = time.monotonic() + 60
-    while not list((out / "store").rglob("*.arrow")) and time.monotonic() < deadline:
+    while not list((out / "store").rglob("*.arrow")) and process.is_alive() and time.monotonic() < deadline:
         time.sleep(0.005)
     assert "another run" in assay(*arguments).sentence
     process.join()
@@ -288,7 +334,11 @@ def test_deciding_again_reads_no_text_and_equals_a_fresh_selection(tmp_path: Pat
     pool.rename(tmp_path / "gone")
     done(tmp_path / "moved", "--budget", "5%", "--write", "ids", "--out", tmp_path / "again")
     assert manifest(tmp_path / "again").equals(manifest(tmp_path / "fresh"))
-    ids = [json.loads(entry) for path in sorted((tmp_path / "again/selected").iterdir()) for entry in path.read_bytes().splitlines()]
+    ids = [
+        json.loads(entry)
+        for path in sorted((tmp_path / "again/selected").iterdir())
+        for entry in path.read_bytes().splitlines()
+    ]
     assert [entry["row"] for entry in ids] == chosen(tmp_path / "fresh")
     assert "No such file" in select(tmp_path / "moved", "--budget", "5%", "--out", tmp_path / "rows").sentence
 
@@ -303,18 +353,26 @@ def test_deciding_again_from_scores_keeps_the_fit_and_writes_the_same_rows(tmp_p
     assert all(stage["bytes"] == 0 for stage in told(tmp_path / "again")["stages"])
 
 
-@pytest.mark.parametrize("flag", [("--target", "t.jsonl"), ("--method", "random"), ("--limit", "5"), ("--text-field", "id")])
+@pytest.mark.parametrize(
+    "flag", [("--target", "t.jsonl"), ("--method", "random"), ("--limit", "5"), ("--text-field", "id")]
+)
 def test_what_signals_were_made_of_cannot_change_on_a_finished_run(tmp_path: Path, flag: tuple[str, str]):
     done(jsonl(tmp_path / "pool.jsonl", examples()), *RECIPES["random"], "--out", tmp_path / "run")
     assert flag[0] in select(tmp_path / "run", *flag, "--budget", "5%", "--out", tmp_path / "again").sentence
 
 
 def test_an_added_shard_is_all_that_is_read(tmp_path: Path):
-    pool, arguments = ten_files(tmp_path / "ten"), ("--method", "random", "--budget", "10%", "--store", tmp_path / "store")
+    pool, arguments = (
+        ten_files(tmp_path / "ten"),
+        ("--method", "random", "--budget", "10%", "--store", tmp_path / "store"),
+    )
     done(pool, *arguments, "--out", tmp_path / "first")
     added = jsonl(pool / "part11.jsonl", [{**row, "id": f"new-{row['id']}"} for row in examples()[:50]])
     done(pool, *arguments, "--out", tmp_path / "second")
-    assert sum(stage["bytes"] for stage in told(tmp_path / "second")["stages"] if stage["stage"] == "count") == added.stat().st_size
+    assert (
+        sum(stage["bytes"] for stage in told(tmp_path / "second")["stages"] if stage["stage"] == "count")
+        == added.stat().st_size
+    )
     account_holds(tmp_path / "second", len(examples()) + 50)
 
 
@@ -331,14 +389,26 @@ def test_a_changed_file_in_a_folder_of_text_is_seen(tmp_path: Path):
     packed(tmp_path / "docs/a.txt", b"some words")
     deep = packed(tmp_path / "docs/sub/b.txt", b"the longest of the texts")
     for name, expected in (("one", b"longest"), ("two", b"some words")):
-        done(tmp_path / "docs", "--method", "length", "--budget", "1", "--store", tmp_path / "store", "--out", tmp_path / name)
+        done(
+            tmp_path / "docs",
+            "--method",
+            "length",
+            "--budget",
+            "1",
+            "--store",
+            tmp_path / "store",
+            "--out",
+            tmp_path / name,
+        )
         assert expected in selected(tmp_path / name)
         deep.write_bytes(b"short")
 
 
 def test_why_and_the_order_of_choice_agree_with_the_manifest(tmp_path: Path):
     pool = jsonl(tmp_path / "pool.jsonl", examples())
-    done(pool, "--score-field", "meta.quality", "--budget", "10", "--quota", "source:law<=10%", "--out", tmp_path / "run")
+    done(
+        pool, "--score-field", "meta.quality", "--budget", "10", "--quota", "source:law<=10%", "--out", tmp_path / "run"
+    )
     best = sorted(range(len(examples())), key=lambda row: (-examples()[row]["meta"]["quality"], row))
     law = [row for row in best if examples()[row]["source"] == "law"]
     expected = [row for row in best if row not in law[1:]][:10]

@@ -79,9 +79,16 @@ def test_a_recipe_equals_its_flags(tmp_path: Path, pool: Path, words: tuple[str,
 
 
 def test_flags_go_over_a_recipe(tmp_path: Path, pool: Path):
-    made = write(tmp_path / "r.toml", f'pool = "{pool}"\nsteps = [{{ where = "bytes > 100" }}, {{ select = "random", budget = "5%" }}]')
+    made = write(
+        tmp_path / "r.toml",
+        f'pool = "{pool}"\nsteps = [{{ where = "bytes > 100" }}, {{ select = "random", budget = "5%" }}]',
+    )
     done(made, "--budget", "7", "--where", "source = 'code'", "--select", "length", "--out", tmp_path / "run")
-    sizes = {row: len(examples()[row]["text"].encode()) for row in range(len(examples())) if examples()[row]["source"] == "code"}
+    sizes = {
+        row: len(examples()[row]["text"].encode())
+        for row in range(len(examples()))
+        if examples()[row]["source"] == "code"
+    }
     assert ranked(tmp_path / "run") == sorted(sizes, key=lambda row: (-sizes[row], row))[:7]
 
 
@@ -163,8 +170,20 @@ def test_a_recipe_that_is_no_toml_or_not_there(tmp_path: Path):
 
 def test_steps_of_flags_and_their_settings():
     base = {"pool": ["p"]}
-    made = flags.tree(base, {"method": "dsir", "target": ["t"], "budget": "5", "select": "threshold", "set": ["dsir.n=3", "threshold.at_least=-1e2", "dsir.length=sum"]})
-    assert made["steps"] == [{"score": "dsir", "n": 3, "length": "sum"}, {"select": "threshold", "budget": "5", "at_least": -100.0}]
+    made = flags.tree(
+        base,
+        {
+            "method": "dsir",
+            "target": ["t"],
+            "budget": "5",
+            "select": "threshold",
+            "set": ["dsir.n=3", "threshold.at_least=-1e2", "dsir.length=sum"],
+        },
+    )
+    assert made["steps"] == [
+        {"score": "dsir", "n": 3, "length": "sum"},
+        {"select": "threshold", "budget": "5", "at_least": -100.0},
+    ]
     with pytest.raises(RecipeError, match="--set must look like"):
         flags.tree(base, {"method": "random", "set": ["length.first=shortest"]})
     for name in catalog.methods("select"):
@@ -190,7 +209,9 @@ def test_the_recipe_of_the_page_does_what_the_page_says(tmp_path: Path, monkeypa
 
 
 def test_the_page_names_every_key_and_only_those():
-    named = set(re.findall(r"`(?:read|write|verify)?\.(\w+)`", PAGE)) | set(re.findall(r"^\| `(\w+)` \|", PAGE, re.MULTILINE))
+    named = set(re.findall(r"`(?:read|write|verify)?\.(\w+)`", PAGE)) | set(
+        re.findall(r"^\| `(\w+)` \|", PAGE, re.MULTILINE)
+    )
     known = {*recipe.Read.__struct_fields__, *recipe.Write.__struct_fields__, *recipe.Verify.__struct_fields__}
     assert named == known | {"pool", "target", "targets", "steps", "seed", "tokenizer"}
 

@@ -45,7 +45,12 @@ def test_another_parameter_target_or_filter_is_another_score(tmp_path: Path):
     other = jsonl(tmp_path / "other.jsonl", examples()[20:40])
     seen = set()
     for number, words in enumerate(
-        (("--target", target), ("--target", other), ("--target", target, "--set", "dsir.n=1"), ("--target", target, "--limit", "400"))
+        (
+            ("--target", target),
+            ("--target", other),
+            ("--target", target, "--set", "dsir.n=1"),
+            ("--target", target, "--limit", "400"),
+        )
     ):
         done(pool, *words, "--budget", "5%", "--store", tmp_path / "store", "--out", tmp_path / str(number))
         seen.add(told(tmp_path / str(number))["signals"]["dsir"])
@@ -65,7 +70,19 @@ def test_the_same_bytes_in_another_format_are_something_else(tmp_path: Path):
     content = "text\tid\na, b\t1\nlong, longer\t2\n"
     for suffix in ("tsv", "csv"):
         (tmp_path / f"pool.{suffix}").write_text(content)
-    done(tmp_path / "pool.tsv", "--method", "length", "--budget", "1", "--text-field", "text", "--store", tmp_path / "store", "--out", tmp_path / "tsv")
+    done(
+        tmp_path / "pool.tsv",
+        "--method",
+        "length",
+        "--budget",
+        "1",
+        "--text-field",
+        "text",
+        "--store",
+        tmp_path / "store",
+        "--out",
+        tmp_path / "tsv",
+    )
     assert manifest(tmp_path / "tsv")["bytes"].to_list() == [4, 12]
     keys = {store.content_digest(plan(find([str(tmp_path / f"pool.{suffix}")]))[0]) for suffix in ("tsv", "csv")}
     assert len(keys) == 2
@@ -98,15 +115,25 @@ def test_arrays_come_back_as_they_were(tmp_path_factory: pytest.TempPathFactory,
     store.save(folder / "two.npz", (array, array[::-1]))
     store.save_named(folder / "named.npz", {"a": array})
     back = store.load(folder / "one.npy")
-    assert isinstance(back, np.ndarray) and back.dtype == array.dtype and np.array_equal(back, array, equal_nan=array.dtype.kind == "f")
+    assert (
+        isinstance(back, np.ndarray)
+        and back.dtype == array.dtype
+        and np.array_equal(back, array, equal_nan=array.dtype.kind == "f")
+    )
     assert [part.tobytes() for part in store.load(folder / "two.npz")] == [array.tobytes(), array[::-1].tobytes()]
     assert store.load_named(folder / "named.npz")["a"].tobytes() == array.tobytes()
 
 
-@given(st.lists(st.text(max_size=9).filter(lambda text: not any("\ud800" <= sign <= "\udfff" for sign in text)), max_size=9))
+@given(
+    st.lists(
+        st.text(max_size=9).filter(lambda text: not any("\ud800" <= sign <= "\udfff" for sign in text)), max_size=9
+    )
+)
 def test_tables_come_back_as_they_were(tmp_path_factory: pytest.TempPathFactory, strings: list[str]):
     path = tmp_path_factory.mktemp("tables") / "t.arrow"
-    store.save_table(path, {"id": Texts.of(strings), "n": np.arange(len(strings))}, {"rows": len(strings), "more": [1, None]})
+    store.save_table(
+        path, {"id": Texts.of(strings), "n": np.arange(len(strings))}, {"rows": len(strings), "more": [1, None]}
+    )
     table, facts = store.load_table(path)
     assert facts == {"rows": len(strings), "more": [1, None]}
     assert list(store.texts(table["id"])) == strings and table["n"].to_pylist() == list(range(len(strings)))
@@ -131,7 +158,11 @@ def test_no_pickle_is_read_from_disk(tmp_path: Path):
     ],
 )
 def test_fits_that_differ_have_different_digests(one: dict[str, Any], two: dict[str, Any]):
-    assert store.fitted_digest(Fitted(one)) == store.fitted_digest(Fitted(dict(one), {"note": 1})) != store.fitted_digest(Fitted(two))
+    assert (
+        store.fitted_digest(Fitted(one))
+        == store.fitted_digest(Fitted(dict(one), {"note": 1}))
+        != store.fitted_digest(Fitted(two))
+    )
 
 
 def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path: Path):
@@ -140,7 +171,9 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path: Path)
     with pytest.raises(RuntimeError, match="midway"), files.atomic_write(str(path)) as file:
         file.write(b"half")
         raise RuntimeError("midway")
-    assert json.loads(path.read_bytes()) == {"old": True} and [entry.name for entry in tmp_path.iterdir()] == ["kept.json"]
+    assert json.loads(path.read_bytes()) == {"old": True} and [entry.name for entry in tmp_path.iterdir()] == [
+        "kept.json"
+    ]
     with pytest.raises(AssayError, match="must hold JSON"):
         files.write_bytes(str(path), b"{")
         files.read_json(str(path))

@@ -176,7 +176,7 @@ def main() -> None:
         from assay.errors import AssayError
 
         if hasattr(error, "format_message"):
-            _stop(_slip(error), 2)
+            _stop(_slip(error), 2)  # the help that answers a command without arguments was shown already, and says nothing more
         if not isinstance(error, AssayError):
             raise
         _stop(str(error), 2)
@@ -187,8 +187,8 @@ def _slip(error: Any) -> str:
     from assay.errors import suggest
 
     context, words = error.ctx, " ".join(error.format_message().split())
-    if "help" in type(error).__name__.lower():
-        return words  # the whole help, of a command without arguments
+    if not words:
+        return ""
     if hasattr(error, "possibilities") and context is not None:
         options = [name for parameter in context.command.params for name in parameter.opts if name.startswith("--")]
         words = f"there is no option {error.option_name!r}; {suggest(error.option_name, options)}"
@@ -197,5 +197,6 @@ def _slip(error: Any) -> str:
 
 
 def _stop(sentence: str, code: int) -> None:
-    typer.echo(f"assay: {sentence}", err=True)
+    if sentence:
+        typer.echo(f"assay: {sentence}", err=True)
     sys.exit(code)

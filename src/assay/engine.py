@@ -120,6 +120,7 @@ def score(step: Step, state: State, recipe: Recipe, rng: np.random.Generator) ->
     """Fit and score, once for each target, all targets in one reading of the pool."""
     scorer: Scorer = catalog.build("score", step.name, step.parameters)
     pool, targets = state.pool, state.targets if scorer.uses_target != "no" else []
+    pool.needs = scorer.needs
     jobs: dict[str, Score] = {}
     for number, target in enumerate(targets or [None]):
         name = step.alias if len(targets) < 2 else f"{step.alias}:{recipe.targets[number].name}"

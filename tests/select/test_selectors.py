@@ -81,7 +81,9 @@ def test_gumbel_over_many_rows_in_one_draw_follows_softmax():
     rows = GumbelTopK().select(Signals({"score": score, "row_hash": hashes(n)}), None, examples(1000, n), rng(3)).rows
     high = int((score[rows] == 1).sum())
     share = np.e / (1 + np.e)
-    assert abs(high - 1000 * share) < 4 * np.sqrt(1000 * share * (1 - share)) + 15  # 15: the mass that the first rows took away
+    assert (
+        abs(high - 1000 * share) < 4 * np.sqrt(1000 * share * (1 - share)) + 15
+    )  # 15: the mass that the first rows took away
 
 
 def test_a_low_temperature_is_top_k_and_a_high_one_is_random():
@@ -169,7 +171,9 @@ def test_every_domain_gets_the_same_and_a_small_one_gives_the_rest_to_others():
 def test_domains_grow_side_by_side_in_bytes():
     groups = Groups(np.tile([0, 1], 200), ("long", "short"))
     sizes = np.tile([100, 10], 200)
-    rows = UniformPerDomain().select(Signals({"row_hash": hashes(400)}), groups, Limit(3000, "bytes", sizes), rng()).rows
+    rows = (
+        UniformPerDomain().select(Signals({"row_hash": hashes(400)}), groups, Limit(3000, "bytes", sizes), rng()).rows
+    )
     spent = [int(sizes[rows[groups.ids[rows] == group]].sum()) for group in (0, 1)]
     assert sum(spent) <= 3000 and abs(spent[0] - spent[1]) <= 110
     inside = [row for row in rows.tolist() if groups.ids[row] == 1]

@@ -43,7 +43,11 @@ class Bad:
 @final
 @dataclass(frozen=True)
 class Block:
-    """`count` consecutive rows of a piece, good ones in `batch`, others in `bad`; `lines` lines, of them `blank`."""
+    """`count` consecutive rows of a piece, good ones in `batch`, others in `bad`; `lines` lines, of them `blank`.
+
+    Of an uncompressed file of JSON lines `spans` are offset and length of each row, so that it can be read again alone,
+    and `text_spans` offset, length and flags of its text, so that it can be read again without parsing.
+    """
 
     count: int
     lines: int
@@ -52,6 +56,7 @@ class Block:
     bad: tuple[Bad, ...]
     batch: Batch
     spans: Int64[np.ndarray, "b 2"] | None = None
+    text_spans: Int64[np.ndarray, "b 3"] | None = None
 
 
 def block_of(

@@ -46,13 +46,22 @@ def open_read(path: str) -> BinaryIO:
     """Open a local path or URL for reading bytes; a missing or unreadable file is an InputError."""
     try:
         if is_url(path):
-            system, inner = filesystem(path)
-            return cast(BinaryIO, system.open(inner, "rb"))
+            return _open_remote(path)
         return open(path, "rb", buffering=0)
     except OSError as error:
         raise InputError(
             f"{path!r} cannot be read: {error.strerror or error}; check that the file is there and may be read"
         ) from None
+
+
+def _open_remote(url: str) -> BinaryIO:
+    system, inner = filesystem(url)
+    try:
+        return cast(BinaryIO, system.open(inner, "rb"))
+    except OSError:
+        raise
+    except Exception as error:  # every object store has errors of its own
+        raise InputError(f"{url!r} cannot be read: {error}; check the address and your access to it") from None
 
 
 def size_of(path: str) -> int:

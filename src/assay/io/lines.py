@@ -96,7 +96,8 @@ def _in_place(path: str, at: int, limit: int, longest: int) -> Iterator[Lines | 
     with open_read(path) as file:
         file.seek(at)
         while at < limit:
-            size = _fill(file, buffer, carry)
+            buffer[: len(carry)] = np.frombuffer(carry, np.uint8)
+            size = fill(file, buffer, BLOCK, len(carry))
             ended = size < BLOCK
             cut = _owned(buffer, size, limit - at, ended)
             if not size:
@@ -111,12 +112,10 @@ def _in_place(path: str, at: int, limit: int, longest: int) -> Iterator[Lines | 
             at += cut
 
 
-def _fill(file: BinaryIO, buffer: UInt8[np.ndarray, "m"], carry: bytes) -> int:
-    """Put what was carried over, and then the file, into the buffer's first BLOCK bytes; how many there are."""
-    size = len(carry)
-    buffer[:size] = np.frombuffer(carry, np.uint8)
+def fill(file: BinaryIO, buffer: UInt8[np.ndarray, "m"], stop: int, size: int = 0) -> int:
+    """Read from the file into `buffer[size:stop]`; up to where it is full then, less than `stop` only at the file's end."""
     with memoryview(buffer) as view:
-        while size < BLOCK and (got := file.readinto(view[size:BLOCK])):
+        while size < stop and (got := file.readinto(view[size:stop])):
             size += got
     return size
 

@@ -20,7 +20,7 @@ from jaxtyping import Int64, UInt8
 
 from assay.io.blocks import EMPTY, LONE_SURROGATE, Bad, Block, block_of, too_long, unreadable
 from assay.io.files import open_read
-from assay.io.lines import HEAD, Lines, digest, padded
+from assay.io.lines import BLOCK, HEAD, Lines, digest, fill, padded
 from assay.io.records import shard_lines
 from assay.io.row import Fields, number, render_chat
 from assay.io.sources import Piece, Shard
@@ -55,6 +55,22 @@ def read(piece: Piece, fields: Fields, columns: Sequence[str]) -> Iterator[Block
         yield from read_text(piece, columns, fields.max_line)
     else:
         yield from _read_json(piece, fields, columns)
+
+
+def read_texts(piece: Piece, spans: Int64[np.ndarray, "b 3"]) -> Iterator[Texts]:
+    """The texts of some rows of a piece, in order, by their `Block.text_spans`, in blocks."""
+    starts, stops = spans[:, 0], spans[:, 0] + spans[:, 1]
+    first = 0
+    with open_read(piece.shard.path) as file:
+        while first < len(spans):
+            begin = int(starts[first])
+            last = max(first + 1, int(np.searchsorted(stops, begin + BLOCK, side="right")))
+            data = np.empty(int(stops[last - 1]) - begin + PAD, np.uint8)
+            file.seek(begin)
+            fill(file, data, len(data) - PAD)
+            inside = slice(first, last)
+            yield gathered(data, starts[inside] - begin, stops[inside] - begin, spans[inside, 2])
+            first = last
 
 
 def read_rows(shard: Shard, fields: Fields, columns: Sequence[str], spans: Int64[np.ndarray, "k 2"]) -> Batch:
@@ -126,7 +142,18 @@ class Scanner:
         for name, path in self.where.items():
             columns[name] = self._column(data, name, found[kept, path] if path >= 0 else None, len(kept))
         block = block_of(count, physical, lines[:, 1] + line + 1, tuple(bad), kept + row, columns)
-        return replace(block, spans=np.stack([lines[:, 2] + item.offset, lines[:, 3] - lines[:, 2]], axis=1))
+        spans = np.stack([lines[:, 2] + item.offset, lines[:, 3] - lines[:, 2]], axis=1)
+        return replace(block, spans=spans, text_spans=self._text_spans(item, found, kept))
+
+    def _text_spans(self, item: Lines, found: np.ndarray, kept: np.ndarray) -> Int64[np.ndarray, "b 3"] | None:
+        """Where the text of each good row lies in the file; None where it is put together from several places."""
+        path = self.paths.index(self.parts[0][1])
+        if self.fields.template is not None or (found[kept, path, 0] != token.STRING).any():
+            return None
+        spans = np.zeros((len(found), 3), np.int64)
+        _, starts, stops, flags = found[kept, path].T
+        spans[kept] = np.stack([starts + item.offset, stops - starts, flags], axis=1)
+        return spans
 
     def _bad(self, item: Lines, row: int, line: int, span: Int64[np.ndarray, "2"], reason: str) -> Bad:
         raw = item.data[span[0] : span[1]].tobytes()
@@ -173,7 +200,7 @@ class Scanner:
     def _joined(self, data: UInt8[np.ndarray, "m"], found: np.ndarray) -> Texts:
         """The text fields of each row with the template's literals before, between and after them."""
         if len(self.parts) == 1 and not self.literals.size > PAD:
-            return gathered(data, found[:, 0])
+            return gathered(data, *found[:, 0].T[1:])
         both = np.concatenate([data, self.literals])
         spans = np.zeros((len(found), 2 * len(self.parts), 4), np.int64)
         field = 0
@@ -184,7 +211,7 @@ class Scanner:
                 absent = found[:, field, 0] == token.NULL
                 spans[absent, 2 * part + 1, 1:] = 0
                 field += 1
-        pieces = gathered(both, spans.reshape(-1, 4))
+        pieces = gathered(both, *spans.reshape(-1, 4).T[1:])
         return Texts(pieces.data, pieces.offsets[:: 2 * len(self.parts)].copy())
 
     def _column(self, data: UInt8[np.ndarray, "m"], name: str, found: np.ndarray | None, size: int) -> Column:
@@ -193,7 +220,7 @@ class Scanner:
                 return Texts(np.zeros(0, np.uint8), np.zeros(size + 1, np.int64))
             spans = found.copy()
             spans[(found[:, 0] == token.MISSING) | (found[:, 0] >= token.NULL), 1:] = 0
-            return gathered(data, spans)
+            return gathered(data, *spans.T[1:])
         if found is None:
             return np.full(size, np.nan)
         return np.array(
@@ -201,9 +228,14 @@ class Scanner:
         )
 
 
-def gathered(data: UInt8[np.ndarray, "m"], found: Int64[np.ndarray, "b 4"]) -> Texts:
-    """The values that `found` (kind, start, stop, flags) points to, escapes undone."""
-    starts, stops, flags = np.ascontiguousarray(found[:, 1:].T)
+def gathered(
+    data: UInt8[np.ndarray, "m"],
+    starts: Int64[np.ndarray, "b"],
+    stops: Int64[np.ndarray, "b"],
+    flags: Int64[np.ndarray, "b"],
+) -> Texts:
+    """The values that lie at these places, escapes undone."""
+    starts, stops, flags = np.ascontiguousarray([starts, stops, flags])
     out = np.empty(int((stops - starts).sum()) + PAD, np.uint8)
     offsets = np.empty(len(starts) + 1, np.int64)
     kernel.gather(data, starts, stops, flags, out, offsets)
@@ -229,7 +261,7 @@ def _mixed(data: np.ndarray, found: np.ndarray, good: np.ndarray, chats: dict[in
     """Texts of the good rows where some are chats and some are plain strings."""
     strings: dict[int, Any] = {}
     plain = np.flatnonzero(good & (found[:, 0] == token.STRING))
-    texts = gathered(data, found[plain])
+    texts = gathered(data, *found[plain].T[1:])
     for position, at in enumerate(plain.tolist()):
         strings[at] = texts.data[texts.offsets[position] : texts.offsets[position + 1]].tobytes()
     return Texts.of_bytes([chats.get(at) if at in chats else strings[at] for at in np.flatnonzero(good).tolist()])

@@ -57,6 +57,10 @@ class Shard:
     name: str
     files: tuple[str, ...] = field(default=(), repr=False)
 
+    def file(self, number: int) -> str:
+        """The path of one of a text folder's files."""
+        return os.path.join(self.path, self.files[number])
+
 
 @final
 @dataclass(frozen=True)
@@ -199,6 +203,9 @@ def _walk(folder: str) -> Iterator[str]:
         folders[:] = sorted(
             (name for name in folders if not name.startswith(".") and name != "__pycache__"), key=natural
         )
+        if {"recipe.json", ".lock"} <= set(names):
+            folders.clear()  # a run folder inside the pool is none of its rows
+            continue
         if _is_saved(parent):
             names = [name for name in names if name.endswith(".arrow") and not name.startswith("cache-")]
         for name in sorted(names, key=natural):
@@ -247,7 +254,9 @@ def _remote(url: str) -> Iterator[Shard]:
             names = [name for name in system.find(inner) if kind_of(name)[0] not in ("", "text")]
         elif not glob.has_magic(inner) and not system.exists(inner):
             raise InputError(f"there is nothing at {url!r}; check the address and your access to it")
-    except (OSError, ValueError) as error:
+    except InputError:
+        raise
+    except Exception as error:  # every object store has errors of its own
         raise InputError(f"{url!r} cannot be listed: {error}; check the address and your access to it") from None
     if not names:
         raise InputError(f"{url!r} matches no file; check the address")

@@ -29,7 +29,7 @@ class Job(ABC):
         """The end of the name under which the store keeps the result."""
 
     @abstractmethod
-    def block(self, block: Block, batch: Batch, first: int) -> Any:
+    def block(self, block: Block | None, batch: Batch, first: int) -> Any:
         """What one block gives: all its rows in `block`, the living and readable ones in `batch`; its first row is `first`."""
 
     @abstractmethod
@@ -48,7 +48,7 @@ class Index(Job):
     def file(self) -> str:
         return f"index-{store.digest(self.columns)[:16]}.arrow"
 
-    def block(self, block: Block, batch: Batch, first: int) -> tuple[dict[str, Any], tuple[Bad, ...], int, int]:
+    def block(self, block: Block | None, batch: Batch, first: int) -> tuple[dict[str, Any], tuple[Bad, ...], int, int]:
         """Spread the readable rows' values over all rows of the block."""
         rows, spread = block.batch.rows, {}
         for name, values in self._values(block).items():
@@ -61,6 +61,8 @@ class Index(Job):
         spread["line"] = block.line_numbers.astype(np.int64)
         if block.spans is not None:
             spread["offset"], spread["length"] = block.spans[:, 0], block.spans[:, 1]
+        if block.text_spans is not None:
+            spread["text_offset"], spread["text_length"], spread["text_flags"] = block.text_spans.T
         return spread, block.bad, block.blank, block.lines
 
     def _values(self, block: Block) -> dict[str, Any]:
@@ -70,7 +72,8 @@ class Index(Job):
 
     def finish(self, parts: list[Any], rows: int, piece: Piece, path: Path) -> None:
         """One table for the piece; unreadable rows and counts go with it as facts."""
-        columns = {name: _join([part[0][name] for part in parts]) for name in (parts[0][0] if parts else ())}
+        names = [name for name in (parts[0][0] if parts else ()) if all(name in part[0] for part in parts)]
+        columns = {name: _join([part[0][name] for part in parts]) for name in names}
         bad = [_bad_facts(entry) for part in parts for entry in part[1]]
         if bad:
             files.write_bytes(str(unreadable_path(path)), b"".join(json.dumps(entry).encode() + b"\n" for entry in bad))
@@ -97,7 +100,7 @@ class Reduce(Job):
     def file(self) -> str:
         return f"part-{self.key}.npz"
 
-    def block(self, block: Block, batch: Batch, first: int) -> Any:
+    def block(self, block: Block | None, batch: Batch, first: int) -> Any:
         return self.part(batch) if len(batch) else None
 
     def finish(self, parts: list[Any], rows: int, piece: Piece, path: Path) -> None:
@@ -125,7 +128,7 @@ class Score(Job):
     def file(self) -> str:
         return f"score-{self.key}.npy"
 
-    def block(self, block: Block, batch: Batch, first: int) -> tuple[np.ndarray, np.ndarray]:
+    def block(self, block: Block | None, batch: Batch, first: int) -> tuple[np.ndarray, np.ndarray]:
         return batch.rows, self.scorer.score(self.fitted, batch).astype(np.float64)
 
     def finish(self, parts: list[Any], rows: int, piece: Piece, path: Path) -> None:
@@ -148,7 +151,7 @@ class Annotate(Job):
     def file(self) -> str:
         return f"column-{self.key}.npy"
 
-    def block(self, block: Block, batch: Batch, first: int) -> tuple[np.ndarray, np.ndarray]:
+    def block(self, block: Block | None, batch: Batch, first: int) -> tuple[np.ndarray, np.ndarray]:
         models = {name: load_model(name, path) for name, path in self.annotator.models.items()}
         return batch.rows, self.annotator.annotate(batch, models)[self.column]
 
@@ -170,7 +173,7 @@ class Gather(Job):
     def file(self) -> str:
         return ""
 
-    def block(self, block: Block, batch: Batch, first: int) -> Any:
+    def block(self, block: Block | None, batch: Batch, first: int) -> Any:
         return self.use(batch) if len(batch) else None
 
     def finish(self, parts: list[Any], rows: int, piece: Piece, path: Path) -> None:

@@ -61,6 +61,7 @@ class Pool(Rows):
     stats: dict[int, str] = field(default_factory=dict)
     stages: list[Stage] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    needs: tuple[str, ...] = ("text",)
     table: Table | None = None
     alive: np.ndarray | None = None
     planned: tuple[Piece, ...] = ()
@@ -138,6 +139,7 @@ class Pool(Rows):
                 firsts.append(first)
         for first, done in zip(firsts, self.local.map(visit, tasks), strict=True):
             yield from ((first, part) for part in done.gathered)
+        self.refuse_changes()
 
     @property
     def fingerprint(self) -> str:
@@ -177,6 +179,8 @@ class Pool(Rows):
             for entry in stored.read_lines(unreadable_path(self.task(piece, ()).path(self.index))):
                 if first + entry["row"] < stop:
                     place = {"file": piece.shard.path, "line": lines_before + entry["line"], "row": first + entry["row"]}
+                    if piece.shard.format == "text":
+                        place |= {"file": piece.shard.file(piece.start + entry["row"]), "line": 1}
                     yield {**place, **{key: entry[key] for key in ("reason", "offset", "length", "hash", "raw")}}
             lines_before += table.lines[number]
 
@@ -228,7 +232,9 @@ class Pool(Rows):
     def task(self, piece: Piece, jobs: tuple[Job, ...], alive: np.ndarray | None = None) -> Visit:
         """The work of one piece."""
         folder = self.store.folder(self.stats[piece.shard.index])
-        return Visit(piece, self.fields, self.columns, folder, jobs, alive)
+        task = Visit(piece, self.fields, self.columns, folder, jobs, alive)
+        only_text = set(self.needs) <= {"text"} and self.index not in jobs
+        return replace(task, index=task.path(self.index)) if only_text else task
 
     def _run(self, name: str, tasks: list[Visit]) -> None:
         if not tasks:
@@ -240,6 +246,7 @@ class Pool(Rows):
             done += _size(visited.piece)
             peaks[visited.worker] = visited.peak
             self.watch(name, done, total)
+        self.refuse_changes()
         peak, own = peak_memory()
         peaks[own] = peak
         stage.seconds, stage.bytes, stage.peak = time.perf_counter() - start, total, sum(peaks.values())

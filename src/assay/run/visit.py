@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import resource
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
@@ -17,7 +18,9 @@ from jaxtyping import Bool
 
 import assay.kernels.ngrams  # noqa: F401  the forkserver loads compiled kernels once for all workers
 from assay.io.fields import Fields
-from assay.io.reader import read
+from assay.io import store
+from assay.io.blocks import Block
+from assay.io.reader import read, read_texts
 from assay.io.sources import Piece
 from assay.run.jobs import Gather, Job, Reduce
 from assay.types import Batch, Texts
@@ -26,7 +29,11 @@ from assay.types import Batch, Texts
 @final
 @dataclass(frozen=True)
 class Visit:
-    """A piece to read, the jobs to feed, where results go, and which rows are alive (None: all)."""
+    """A piece to read, the jobs to feed, where results go, and which rows are alive (None: all).
+
+    `index` is given where the jobs want nothing but text: a piece that was counted says where each text lies, and is not
+    parsed again.
+    """
 
     piece: Piece
     fields: Fields
@@ -34,6 +41,7 @@ class Visit:
     folder: Path
     jobs: tuple[Job, ...]
     alive: np.ndarray | None = None
+    index: Path | None = None
 
     def path(self, job: Job) -> Path:
         """Where the store keeps a job's result for this piece."""
@@ -60,13 +68,12 @@ def visit(task: Visit) -> Visited:
     """Read the piece block by block, feed the jobs, save their results."""
     parts: list[list[Any]] = [[] for _ in task.jobs]
     rows = 0
-    for block in read(task.piece, task.fields, task.columns):
-        batch = _living(block.batch, task.alive)
+    for block, batch, count in _blocks(task):
         for job, kept in zip(task.jobs, parts, strict=True):
             kept.append(job.block(block, batch, rows))
             if isinstance(job, Reduce):
                 kept[:] = [job.fold(kept)]  # one part per piece in memory, however large the piece
-        rows += block.count
+        rows += count
     gathered = []
     for job, kept in zip(task.jobs, parts, strict=True):
         if isinstance(job, Gather):
@@ -74,6 +81,33 @@ def visit(task: Visit) -> Visited:
         else:
             job.finish(kept, rows, task.piece, task.path(job))
     return Visited(task.piece, rows, *peak_memory(), gathered)
+
+
+def _blocks(task: Visit) -> Iterator[tuple[Block | None, Batch, int]]:
+    """Blocks with their living rows, and how many rows each takes up."""
+    table = store.load_table(task.index)[0] if task.index is not None and task.index.exists() else None
+    if table is not None and "text_offset" in table.column_names:
+        yield from _known(task, table)
+        return
+    for block in read(task.piece, task.fields, task.columns):
+        yield block, _living(block.batch, task.alive), block.count
+
+
+def _known(task: Visit, table: store.Table) -> Iterator[tuple[None, Batch, int]]:
+    """The living rows of a counted piece, their text taken from where it is known to lie."""
+    readable, hashes = table["readable"].to_numpy(), table["hash"].to_numpy()
+    rows = np.flatnonzero(readable if task.alive is None else readable & task.alive)
+    names = ("text_offset", "text_length", "text_flags")
+    spans = np.stack([table[name].to_numpy() for name in names], axis=1)[rows]
+    done, counted = 0, 0
+    for texts in read_texts(task.piece, spans):
+        here = rows[done : done + len(texts)]
+        done += len(texts)
+        upto = int(here[-1]) + 1 if done < len(rows) else len(table)
+        yield None, Batch(here, hashes[here], {"text": texts}), upto - counted
+        counted = upto
+    if not len(rows):
+        yield None, Batch(rows, hashes[rows], {"text": Texts.of([])}), len(table)
 
 
 def peak_memory() -> tuple[int, int]:
