@@ -105,7 +105,8 @@ def test_a_pool_that_is_read_knows_itself(tmp_path: Path):
 def test_words_mean_what_the_flags_mean(tmp_path: Path):
     path = jsonl(tmp_path / "pool.jsonl", ROWS)
     run = assay.select(
-        path, score_fields="quality", where="bytes > 100", rank="zscore(quality)", quota="source:law<=10%", select="gumbel_top_k",
+        path, score_fields="quality", where="bytes > 100", rank="zscore(quality)", quota="source:law<=10%",
+        select="gumbel_top_k",
         set="gumbel_top_k.temperature=0.1", seed=4, rows="ids", budget="50", out=tmp_path / "python",
     )  # fmt: skip
     flags = (

@@ -57,10 +57,10 @@ def four(tmp_path: Path) -> Path:
 
 
 def test_help_answers_without_the_heavy_libraries():
-    code = "import sys; from assay.cli import app; app(['--help'], standalone_mode=False); print([m for m in ('numpy', 'polars', 'pyarrow', 'numba', 'rich.console') if m in sys.modules])"
+    code = "import sys; from assay.cli import app; app(['--help'], standalone_mode=False); print(*sys.modules)"
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert all(verb in shown for verb in ("select", "verify", "report", "why", "methods"))
-    assert not {"numpy", "polars", "pyarrow", "numba"} & set(json.loads(shown.splitlines()[-1].replace("'", '"')))
+    assert not {"numpy", "polars", "pyarrow", "numba"} & set(shown.splitlines()[-1].split())
 
 
 def test_the_installed_command_ends_with_2_and_one_sentence(tmp_path: Path):
@@ -136,7 +136,7 @@ def test_methods_lists_and_describes():
         (("--method", "random", "--budget", "5", "--select", "topk"), ("did you mean 'top_k'",)),
         (("--score-field", "meta.quality", "--budget", "5", "--set", "top_k.k=3"), ("no parameter 'k'",)),
         (("--score-field", "meta.quality", "--budget", "5", "--set", "k=3"), ("METHOD.PARAMETER=VALUE",)),
-        (("--score-field", "meta.quality", "--select", "gumbel_top_k", "--set", "gumbel_top_k.temperature=hot", "--budget", "5"), ("temperature", "'hot'")),
+        (("--method", "gumbel_top_k", "--set", "gumbel_top_k.temperature=hot", "--budget", "5"), ("temperature",)),
         (("--score-field", "meta.qualty", "--budget", "5"), ("meta.qualty",)),
         (("--method", "random", "--budget", "5", "--text-field", "txt"), ("txt", "did you mean 'text'")),
         (("--method", "random", "--budget", "5", "--text", "{txet}"), ("txet", "did you mean 'text'")),
@@ -190,7 +190,8 @@ def test_pools_with_nothing_to_read_are_refused(tmp_path: Path):
 
 def test_targets_with_nothing_to_learn_from_are_refused(tmp_path: Path, pool: Path):
     for name, content, told_of in (
-        ("empty.jsonl", b"", "empty"), ("void.jsonl", b'{"text": ""}\n', "at least one readable example"), ("fields.jsonl", b'{"name": 1}\n', "name"),
+        ("empty.jsonl", b"", "empty"), ("void.jsonl", b'{"text": ""}\n', "at least one readable example"),
+        ("fields.jsonl", b'{"name": 1}\n', "name"),
     ):  # fmt: skip
         target = packed(tmp_path / name, content)
         assert told_of in select(pool, "--target", target, "--budget", "5", "--out", tmp_path / "run").sentence
@@ -280,7 +281,8 @@ def test_max_line_is_the_users(tmp_path: Path, four: Path):
 
 
 json_values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8), lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3), max_leaves=5
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3), max_leaves=5,
 )  # fmt: skip
 rows = st.fixed_dictionaries(
     {},

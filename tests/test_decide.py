@@ -1,4 +1,4 @@
-"""From numbers to a choice: budgets, expressions over signals, quotas against brute force, and reasons that stay right."""
+"""From numbers to a choice: budgets, expressions over signals, quotas against brute force, reasons that stay right."""
 
 from __future__ import annotations
 
@@ -24,9 +24,10 @@ from assay.types import Budget, Groups, Limit, Selection, Signals
 @pytest.mark.parametrize(
     "text, amount, unit",
     [
-        ("5000", 5000, "examples"), ("10%", 100, "examples"), ("500B", 500, "bytes"), ("5kB", 5000, "bytes"), ("1.5KB", 1500, "bytes"),
-        ("10%bytes", 2000, "bytes"), ("10% bytes", 2000, "bytes"), ("1e3tokens", 1000, "tokens"), ("2k tokens", 2000, "tokens"),
-        ("100%", 1000, "examples"), ("0.1%", 1, "examples"), ("1_000", 1000, "examples"), ("33.3%", 333, "examples"), ("29%", 290, "examples"),
+        ("5000", 5000, "examples"), ("10%", 100, "examples"), ("100%", 1000, "examples"), ("0.1%", 1, "examples"),
+        ("1_000", 1000, "examples"), ("33.3%", 333, "examples"), ("29%", 290, "examples"), ("7 rows", 7, "examples"),
+        ("500B", 500, "bytes"), ("5kB", 5000, "bytes"), ("1.5KB", 1500, "bytes"), ("10%bytes", 2000, "bytes"),
+        ("10% bytes", 2000, "bytes"), ("1e3tokens", 1000, "tokens"), ("2k tokens", 2000, "tokens"),
     ],
 )  # fmt: skip
 def test_a_budget_in_whole_units(text: str, amount: int, unit: str):

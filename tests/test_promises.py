@@ -1,4 +1,4 @@
-"""The promises to the user (docs/architecture.md): accounting, bytes as they came, the same answer, resume, deciding again."""
+"""The promises to the user (docs/architecture.md): rows accounted for, bytes as they came, the same answer, resume."""
 
 from __future__ import annotations
 
@@ -89,10 +89,10 @@ def test_any_unicode_leaves_byte_for_byte_and_is_accounted_for(tmp_path: Path, t
 
 
 def test_parquet_keeps_every_column_and_type(tmp_path: Path):
-    rows = len(examples())
+    rows, turn = len(examples()), [("role", pa.string()), ("n", pa.int16())]
     table = pa.table({
         "text": [row["text"] for row in examples()],
-        "chat": pa.array([[{"role": "user", "n": k}] for k in range(rows)], pa.list_(pa.struct([("role", pa.string()), ("n", pa.int16())]))),
+        "chat": pa.array([[{"role": "user", "n": k}] for k in range(rows)], pa.list_(pa.struct(turn))),
         "when": pa.array([k * 10**9 for k in range(rows)], pa.timestamp("ns", "UTC")),
         "kind": pa.array([row["source"] for row in examples()]).dictionary_encode(),
         "raw": pa.array([bytes([k % 256]) if k % 3 else None for k in range(rows)], pa.binary()),
@@ -171,6 +171,21 @@ def test_the_seed_changes_the_draw_and_nothing_else_does(tmp_path: Path):
         done(pool, "--method", "random", "--budget", "10%", "--seed", seed, "--out", tmp_path / name)
     assert products(tmp_path / "a") == products(tmp_path / "b")
     assert chosen(tmp_path / "a") != chosen(tmp_path / "c")
+
+
+def test_text_that_is_read_again_is_the_text_that_was_counted(tmp_path: Path):
+    """Uncompressed lines are read again by their place, compressed ones are parsed again: the scores must be the same."""
+    rows = [line({**row, "text": f"{copy} {row['text']}"}) for copy in range(25) for row in examples()]
+    chat = line({"text": [{"role": "user", "content": "a chat among plain text"}], "source": "docs"})
+    rows[5:5], rows[9000:9000] = [*ODD, b"", b"{broken", b'{"text": ""}', b'{"text": "\\ud800"}'], [b"[]", chat]
+    content, target = b"\xef\xbb\xbf" + b"\n".join(rows), jsonl(tmp_path / "target.jsonl", examples()[:30])
+    for name in ("plain.jsonl", "packed.jsonl.gz"):
+        pool = packed(tmp_path / name, content)
+        done(pool, "--target", target, "--where", "bytes > 90", "--budget", "10%", "--out", tmp_path / name.partition(".")[0])
+    plain, gz = (manifest(tmp_path / name).drop("shard", "id") for name in ("plain", "packed"))
+    assert plain.equals(gz) and plain["score"].count() > 0.9 * len(plain)
+    assert selected(tmp_path / "plain") == selected(tmp_path / "packed")
+    account_holds(tmp_path / "plain", len(rows) - 1)
 
 
 # --- Resume -----------------------------------------------------------------------------------------------------------

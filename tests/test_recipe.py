@@ -1,4 +1,4 @@
-"""A recipe says what flags say: the same digest, the same choice; what it does not know it refuses by name; documents run."""
+"""A recipe says what flags say: the same digest, the same choice; what it cannot say is refused; the page runs."""
 
 from __future__ import annotations
 
@@ -31,9 +31,15 @@ def write(path: Path, text: str) -> Path:
 # --- Flags and recipes ------------------------------------------------------------------------------------------------
 
 PAIRS = {
-    "random": (("--method", "random", "--budget", "10%", "--seed", "3"), 'seed = 3\nsteps = [{ select = "random", budget = "10%" }]'),
+    "random": (
+        ("--method", "random", "--budget", "10%", "--seed", "3"),
+        'seed = 3\nsteps = [{ select = "random", budget = "10%" }]',
+    ),
     "score": (
-        ("--score-field", "meta.quality", "--rank", "zscore(meta.quality)", "--where", "bytes > 200", "--where", "source <> 'law'", "--budget", "4kb"),
+        (
+            "--score-field", "meta.quality", "--rank", "zscore(meta.quality)", "--where", "bytes > 200",
+            "--where", "source <> 'law'", "--budget", "4kb",
+        ),
         """steps = [
             { where = "bytes > 200" },
             { where = "source <> 'law'" },
@@ -44,14 +50,20 @@ PAIRS = {
         """,
     ),
     "gumbel": (
-        ("--score-field", "meta.quality", "--select", "gumbel_top_k", "--set", "gumbel_top_k.temperature=2.5", "--quota", "source:law<=9%", "--budget", "40"),
+        (
+            "--score-field", "meta.quality", "--select", "gumbel_top_k", "--set", "gumbel_top_k.temperature=2.5",
+            "--quota", "source:law<=9%", "--budget", "40",
+        ),
         """steps = [{ select = "gumbel_top_k", temperature = 2.5, quota = "source:law<=9%", budget = "40" }]
         [read]
         score_fields = ["meta.quality"]
         """,
     ),
     "write": (
-        ("--method", "length", "--budget", "9", "--write", "ids", "--limit", "99", "--text-field", "id", "--source-field", "meta.quality"),
+        (
+            "--method", "length", "--budget", "9", "--write", "ids", "--limit", "99", "--text-field", "id",
+            "--source-field", "meta.quality",
+        ),
         """steps = [{ select = "length", budget = 9 }]
         [read]
         limit = 99
@@ -95,7 +107,10 @@ def test_flags_go_over_a_recipe(tmp_path: Path, pool: Path):
 def test_a_recipe_goes_through_its_own_tree(pool: Path):
     tree = {
         "pool": [str(pool)], "targets": [{"path": ["a.jsonl"], "share": 0.25}, {"path": ["b.jsonl"]}], "seed": 7,
-        "steps": [{"where": "bytes > 3"}, {"score": "dsir", "as": "d", "n": 3}, {"select": "threshold", "at_least": 0.5, "budget": "10%"}],
+        "steps": [
+            {"where": "bytes > 3"}, {"score": "dsir", "as": "d", "n": 3},
+            {"select": "threshold", "at_least": 0.5, "budget": "10%"},
+        ],
         "read": {"max_line": 100}, "write": {"rows": "ids"}, "verify": {"eval": ["e.jsonl"]},
     }  # fmt: skip
     made = recipe.parse(tree)
@@ -135,17 +150,17 @@ SELECT: dict[str, Any] = {"select": "random", "budget": "5"}
         ({"pool": "p", "steps": [{"where": "bytes > 1", "as": "x"}, SELECT]}, "no key 'as'"),
         ({"pool": "p", "steps": [{"score": "dsir"}, SELECT]}, "dsir needs a target"),
         ({"pool": "p", "target": "t", "steps": [{"score": "dsir", "budget": "5"}, SELECT]}, "belong to a select step"),
-        ({"pool": "p", "target": "t", "steps": [{"score": "dsir"}, {"score": "dsir"}, SELECT]}, 'give one another name with as = "..."'),
+        ({"pool": "p", "target": "t", "steps": [{"score": "dsir"}, {"score": "dsir"}, SELECT]}, 'with as = "..."'),
         ({"pool": "p", "target": "t", "steps": [{"score": "dsir", "bukets": 5}, SELECT]}, "did you mean 'buckets'?"),
         ({"pool": "p", "target": "t", "targets": [{"path": "t"}], "steps": [SELECT]}, "either target or targets"),
         ({"pool": "p", "targets": [{"path": "t", "share": 0}], "steps": [SELECT]}, "share must be above 0"),
         ({"pool": "p", "targets": [{"path": "t", "weight": 1}], "steps": [SELECT]}, "no key 'weight'"),
-        ({"pool": "p", "targets": [{"path": "a/t.jsonl"}, {"path": "b/t.jsonl"}], "steps": [SELECT]}, "two targets are called 't'"),
+        ({"pool": "p", "targets": [{"path": "a/t.gz"}, {"path": "b/t.gz"}], "steps": [SELECT]}, "targets are called 't'"),
         ({"pool": "p", "steps": [SELECT], "seed": "x"}, "seed must be a whole number; got 'x'"),
         ({"pool": "p", "steps": [SELECT], "read": {"txt_field": "x"}}, "did you mean 'text_field'?"),
         ({"pool": "p", "steps": [SELECT], "read": {"limit": "ten"}}, "read: limit must be"),
         ({"pool": "p", "steps": [SELECT], "read": "text"}, "read must be a table; got 'text'"),
-        ({"pool": "p", "steps": [SELECT], "write": {"rows": "all"}}, "write: rows must be one of rows, ids, none; got 'all'"),
+        ({"pool": "p", "steps": [SELECT], "write": {"rows": "all"}}, "rows must be one of rows, ids, none; got 'all'"),
         ({"pool": "p", "steps": [SELECT], "verify": {"evl": "x"}}, "did you mean 'eval'?"),
         ({"pool": "p", "steps": "random"}, "steps must be a list"),
         ({"pool": "p", "steps": ["random"]}, "a step must"),

@@ -89,6 +89,7 @@ def select(
         from assay.run.local import prestart
 
         prestart()
+        import assay.run.preload  # noqa: F401  the same short cut for this process, which is the command's own
     from assay import commands
 
     commands.select(pool, out, {key: _template(key, value) for key, value in flags.items()}, workers, store, dry_run, quiet)

@@ -58,7 +58,7 @@ def read_text(piece: Piece, columns: Sequence[str], longest: int = 64_000_000) -
 
 def _block(names: list[str], texts: list[tuple[bytes, str]], row: int, columns: Sequence[str]) -> Block:
     bad = [
-        Bad(row + at, row + at + 1, f"{reason}: {names[at]}", raw[:HEAD], 0, len(raw), digest(raw))
+        Bad(row + at, row + at + 1, reason, raw[:HEAD], 0, len(raw), digest(raw))
         for at, (raw, reason) in enumerate(texts)
         if reason
     ]

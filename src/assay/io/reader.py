@@ -18,6 +18,7 @@ from typing import Any, final
 import numpy as np
 from jaxtyping import Int64, UInt8
 
+from assay.errors import InputError
 from assay.io.blocks import EMPTY, LONE_SURROGATE, Bad, Block, block_of, too_long, unreadable
 from assay.io.files import open_read
 from assay.io.lines import BLOCK, HEAD, Lines, digest, fill, padded
@@ -67,7 +68,8 @@ def read_texts(piece: Piece, spans: Int64[np.ndarray, "b 3"]) -> Iterator[Texts]
             last = max(first + 1, int(np.searchsorted(stops, begin + BLOCK, side="right")))
             data = np.empty(int(stops[last - 1]) - begin + PAD, np.uint8)
             file.seek(begin)
-            fill(file, data, len(data) - PAD)
+            if fill(file, data, len(data) - PAD) < len(data) - PAD:
+                raise InputError(f"{piece.shard.path} is shorter than when it was counted; select again from the pool as it is now")
             inside = slice(first, last)
             yield gathered(data, starts[inside] - begin, stops[inside] - begin, spans[inside, 2])
             first = last

@@ -223,4 +223,7 @@ def _to_arrow(column: np.ndarray | Texts) -> pa.Array:
     if isinstance(column, Texts):
         offsets, data = pa.py_buffer(column.offsets), pa.py_buffer(column.data)
         return pa.Array.from_buffers(pa.large_string(), len(column), [None, offsets, data])
-    return pa.array(column)
+    # Not pa.array(column): where pandas is installed it would be imported first, which takes half a second.
+    kind = pa.bool_() if column.dtype == bool else pa.from_numpy_dtype(column.dtype)
+    packed = np.packbits(column, bitorder="little") if column.dtype == bool else np.ascontiguousarray(column)
+    return pa.Array.from_buffers(kind, len(column), [None, pa.py_buffer(packed)])

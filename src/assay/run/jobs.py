@@ -20,6 +20,9 @@ from assay.io.tokenizers import load_model
 from assay.types import Batch, Fitted, Texts, join_texts
 
 
+_PLACES = ("offset", "length", "text_offset", "text_length", "text_flags")
+
+
 class Job(ABC):
     """Something to do with every block of a piece; made anew in the worker for each piece."""
 
@@ -72,7 +75,9 @@ class Index(Job):
 
     def finish(self, parts: list[Any], rows: int, piece: Piece, path: Path) -> None:
         """One table for the piece; unreadable rows and counts go with it as facts."""
-        names = [name for name in (parts[0][0] if parts else ()) if all(name in part[0] for part in parts)]
+        seekable = piece.shard.format == "jsonl" and not piece.shard.compression  # elsewhere a place in the file says nothing
+        wanted = [name for name in (parts[0][0] if parts else ()) if seekable or name not in _PLACES]
+        names = [name for name in wanted if all(name in part[0] for part in parts)]
         columns = {name: _join([part[0][name] for part in parts]) for name in names}
         bad = [_bad_facts(entry) for part in parts for entry in part[1]]
         if bad:
