@@ -94,7 +94,7 @@ def against_parsing(ours: Ran, path: Path) -> dict:
     version = run([PEERS, "-c", "import polars; print(polars.__version__)"]).output.strip()
     return {
         "work": f"select with dsir, {path.stat().st_size / 1e9:.1f} GB, whole job against parsing its text field",
-        "peer": "polars scan_ndjson",
+        "peer": "polars read_ndjson",
         "version": version,
         "ratio": ours.seconds / peer.seconds,
         "direction": "times the seconds",

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from command import done, examples, jsonl, manifest, products, told
+from command import assay, done, examples, jsonl, manifest, products, told
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -55,6 +56,29 @@ def test_another_parameter_target_or_filter_is_another_score(tmp_path: Path):
         done(pool, *words, "--budget", "5%", "--store", tmp_path / "store", "--out", tmp_path / str(number))
         seen.add(told(tmp_path / str(number))["signals"]["dsir"])
     assert len(seen) == 4
+
+
+def _quietly(arguments: list[str]) -> None:
+    assert assay(*arguments).code == 0
+
+
+def test_runs_at_once_may_share_a_store(tmp_path: Path):
+    target = jsonl(tmp_path / "target.jsonl", examples()[:20])
+    for k in range(6):
+        jsonl(tmp_path / f"pool/{k}.jsonl", ({**row, "text": f"{k} {row['text']}"} for row in examples()))
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["assay.engine", "command"])
+    shared = [str(tmp_path / "pool"), "--target", str(target), "-q", "--workers", "1", "--store", str(tmp_path / "store")]
+    processes = []
+    for share in ("5%", "7%", "9%"):
+        arguments = ["select", *shared, "--budget", share, "--out", str(tmp_path / share)]
+        processes.append(context.Process(target=_quietly, args=(arguments,)))
+        processes[-1].start()
+    for process in processes:
+        process.join()
+        assert process.exitcode == 0
+    done(tmp_path / "pool", "--target", target, "--budget", "9%", "--out", tmp_path / "alone")
+    assert products(tmp_path / "9%") == products(tmp_path / "alone")
 
 
 def test_a_copy_of_a_file_shares_its_signals(tmp_path: Path):

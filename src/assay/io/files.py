@@ -119,6 +119,17 @@ def read_bytes(path: str) -> bytes:
 
 
 @contextmanager
+def in_turn(folder: str | os.PathLike[str]) -> Iterator[None]:
+    """Hold a folder for one process; another that wants it meanwhile waits."""
+    import fcntl
+
+    os.makedirs(folder, exist_ok=True)
+    with open(os.path.join(folder, ".lock"), "wb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+@contextmanager
 def locked(folder: str | os.PathLike[str]) -> Iterator[None]:
     """Hold a folder for one process; another that wants it meanwhile is refused with a sentence."""
     import fcntl

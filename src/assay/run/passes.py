@@ -18,6 +18,7 @@ from jaxtyping import Bool, Int64, Shaped
 
 from assay.contracts import Merge, Part, Rows
 from assay.errors import InputError
+from assay.io import files
 from assay.io import store as stored
 from assay.io.fields import Fields
 from assay.io.reader import read_rows
@@ -193,6 +194,13 @@ class Pool(Rows):
 
     def visit(self, stage: str, jobs: Sequence[Job]) -> None:
         """One pass: every piece that lacks a result of these jobs is read once, for all of them."""
+        if self.table is not None:
+            self._visit(stage, jobs)
+            return
+        with files.in_turn(self.store.root):  # the first pass moves results to where their content says
+            self._visit(stage, jobs)
+
+    def _visit(self, stage: str, jobs: Sequence[Job]) -> None:
         if self.table is None and self.limit is not None:
             self._count_to_limit()
         counting = (self.index,) if self.table is None else ()
