@@ -93,8 +93,25 @@ def power(result: dict) -> dict:
     return {"columns": ["choice", "verdicts", "wanted"], "rows": rows}
 
 
+def domains(result: dict) -> dict:
+    """Share of chosen bytes that come from the wanted domain, by domain, mean over draws."""
+    kinds = ("reference", "reference_filtered", "default", "default_apart")
+    names = sorted({trial["domain"] for trial in result["trials"]})
+    rows = [[name, *(_mean(result["trials"], name, kind) for kind in kinds)] for name in names]
+    rows += [[word, *(f"{result['totals'][word][kind]:.3f}" for kind in kinds)] for word in ("mean", "least")]
+    return {
+        "columns": ["domain", "package's formula", "with its filter", "dsir", "dsir, target kept out of the pool"],
+        "rows": rows,
+    }
+
+
+def _mean(trials: list[dict], name: str, kind: str) -> str:
+    values = [trial[kind] for trial in trials if trial["domain"] == name]
+    return f"{sum(values) / len(values):.3f}"
+
+
 # Results that keep more than a table; every other one brings its `table`.
-ADAPTERS = {"aa": false_verdicts, "power": power}
+ADAPTERS = {"aa": false_verdicts, "power": power, "dsir_domains": domains}
 
 
 def rendered(text: str) -> str:

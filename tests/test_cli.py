@@ -469,6 +469,30 @@ def test_scores_that_fit_no_row_or_name_a_row_twice_are_refused(tmp_path: Path, 
     )
 
 
+def test_scores_join_a_finished_run_without_its_text(tmp_path: Path, four: Path):
+    done(four, "--method", "length", "--budget", "2", "--out", tmp_path / "run")
+    four.unlink()
+    pl.DataFrame({"id": ["d", "a", "c"], "mine": [0.9, 0.1, 0.5]}).write_csv(tmp_path / "mine.csv")
+    flags = (
+        "--scores",
+        tmp_path / "mine.csv",
+        "--select",
+        "top_k",
+        "--rank",
+        "mine - 0.001 * bytes",
+        "--write",
+        "none",
+    )
+    done(tmp_path / "run", *flags, "--out", tmp_path / "again")
+    assert ranked(tmp_path / "again") == [3, 2]
+
+
+@pytest.mark.parametrize("row", ["99", "nobody", "²", "1e3"])
+def test_why_of_no_row_is_one_sentence(tmp_path: Path, four: Path, row: str):
+    done(four, "--method", "length", "--budget", "2", "--out", tmp_path / "run")
+    assert "rows go from 0 to 3" in assay("why", tmp_path / "run", row).sentence
+
+
 def test_duplicate_ids_are_no_mistake_and_why_shows_one(tmp_path: Path):
     pool = jsonl(tmp_path / "pool.jsonl", [{"id": "same", "text": "one"}, {"id": "same", "text": "three"}])
     done(pool, "--method", "length", "--budget", "1", "--out", tmp_path / "run")
@@ -686,7 +710,8 @@ def test_a_folder_of_code_chooses_what_is_like_a_few_files(tmp_path: Path):
 def test_a_run_inside_the_pool_folder_is_not_its_own_input(tmp_path: Path):
     jsonl(tmp_path / "pool/four.jsonl", FOUR)
     for out in ("a", "b", "a"):
-        done(tmp_path / "pool", "--method", "length", "--budget", "2", "--out", tmp_path / "pool" / out)
+        store = ("--store", tmp_path / "pool/store")
+        done(tmp_path / "pool", "--method", "length", "--budget", "2", "--out", tmp_path / "pool" / out, *store)
         account_holds(tmp_path / "pool" / out, 4)
 
 

@@ -275,6 +275,14 @@ def test_targets_share_the_budget_and_no_row_is_taken_twice():
     assert made.score.tolist() == [10, 9, 8, 7, 6, 6, 7, 8, 9, 10]
 
 
+def test_a_row_that_every_target_wants_is_taken_once():
+    signals = Signals({"dsir:one": SCORE, "dsir:two": SCORE, "bytes": np.full(10, 10)})
+    step, limit = Step("select", "top_k", "top_k", {}), Limit(8, "examples", np.ones(10, np.int64))
+    targets = (Target(("one.jsonl",), 0.75), Target(("two.jsonl",), 0.25))
+    made = decide(step, signals, None, np.ones(10, bool), limit, targets, ("dsir",), 0).selection
+    assert sorted(made.rows.tolist()) == list(range(8)) and sorted(made.rows[:2].tolist()) == [0, 6]
+
+
 def test_dead_rows_and_rows_without_a_score_are_never_chosen():
     signals, alive = Signals({"s": np.where(np.arange(10) == 1, np.nan, SCORE)}), np.arange(10) != 0
     step, limit = Step("select", "top_k", "top_k", {}, rank="s"), Limit(10, "examples", np.ones(10, np.int64))

@@ -147,6 +147,14 @@ def test_one_file_or_ten_give_the_same_rows(tmp_path: Path, recipe: tuple[str, .
     assert selected(tmp_path / "one") == b"".join(path.read_bytes() for path in parts if path.exists())
 
 
+@pytest.mark.parametrize("recipe", ["random", "gumbel"])
+def test_a_draw_follows_the_text_and_not_its_place(tmp_path: Path, recipe: str):
+    for name, rows in (("straight", examples()), ("reversed", examples()[::-1])):
+        done(jsonl(tmp_path / f"{name}.jsonl", rows), *RECIPES[recipe], "--out", tmp_path / name)
+    drawn = [set(selected(tmp_path / name).splitlines()) for name in ("straight", "reversed")]
+    assert drawn[0] == drawn[1]
+
+
 def test_one_or_four_workers_write_the_same_bytes(tmp_path: Path):
     pool, target = ten_files(tmp_path / "ten", ("", ".gz", ".zst")), jsonl(tmp_path / "target.jsonl", examples()[:30])
     recipe = ("--target", target, "--quota", "source:law<=5%,docs>=15%", "--budget", "100")
@@ -174,7 +182,7 @@ def test_the_seed_changes_the_draw_and_nothing_else_does(tmp_path: Path):
 
 
 def test_text_that_is_read_again_is_the_text_that_was_counted(tmp_path: Path):
-    """Uncompressed lines are read again by their place, compressed ones are parsed again: the scores must be the same."""
+    """Uncompressed lines are read again by their place, compressed ones are parsed again: the scores must be equal."""
     rows = [line({**row, "text": f"{copy} {row['text']}"}) for copy in range(25) for row in examples()]
     chat = line({"text": [{"role": "user", "content": "a chat among plain text"}], "source": "docs"})
     rows[5:5], rows[9000:9000] = [*ODD, b"", b"{broken", b'{"text": ""}', b'{"text": "\\ud800"}'], [b"[]", chat]

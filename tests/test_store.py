@@ -68,7 +68,8 @@ def test_runs_at_once_may_share_a_store(tmp_path: Path):
         jsonl(tmp_path / f"pool/{k}.jsonl", ({**row, "text": f"{k} {row['text']}"} for row in examples()))
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["assay.engine", "command"])
-    shared = [str(tmp_path / "pool"), "--target", str(target), "-q", "--workers", "1", "--store", str(tmp_path / "store")]
+    store = ["--store", str(tmp_path / "store")]
+    shared = [str(tmp_path / "pool"), "--target", str(target), "-q", "--workers", "1", *store]
     processes = []
     for share in ("5%", "7%", "9%"):
         arguments = ["select", *shared, "--budget", share, "--out", str(tmp_path / share)]

@@ -42,7 +42,11 @@ def write(recipe: Recipe, out: Path, state: State, decision: Decision, ledger: L
         "recipe": to_tree(recipe),
         "digest": recipe.digest,
         "fingerprint": pool.fingerprint,
-        "versions": {"assay": __version__, "python": platform.python_version(), **{name: version(name) for name in _LIBRARIES}},
+        "versions": {
+            "assay": __version__,
+            "python": platform.python_version(),
+            **{name: version(name) for name in _LIBRARIES},
+        },
         "counts": {**counts, "blank": pool.count().blank},
         **_amounts(state, decision, recipe),
         "seconds": round(time.time() - started, 3),
@@ -54,7 +58,7 @@ def write(recipe: Recipe, out: Path, state: State, decision: Decision, ledger: L
         "fits": {name: dict(fitted.notes) for name, fitted in state.fits.items()},
         "inputs": inputs(state, recipe),
         "store": _place_of_store(pool, out),
-        "shards": [asdict(shard) for shard in pool.shards],
+        "shards": [{**asdict(shard), "path": files.absolute(shard.path)} for shard in pool.shards],
         "fields": asdict(pool.fields),
         "stats": {str(index): stat for index, stat in pool.stats.items()},
         "pieces": [(piece.shard.index, piece.number, piece.start, piece.stop) for piece in pool.planned],
@@ -85,7 +89,10 @@ def content(state: State, recipe: Recipe) -> str:
 def _amounts(state: State, decision: Decision, recipe: Recipe) -> dict[str, Any]:
     """The choice in rows, bytes and tokens, the budget, and the score at the cut."""
     table, chosen, limit = state.pool.count(), decision.selection.rows, decision.limit
-    size, readable = {"input": int(table.sizes.sum()), "chosen": int(table.sizes[chosen].sum())}, int(table.readable.sum())
+    size, readable = (
+        {"input": int(table.sizes.sum()), "chosen": int(table.sizes[chosen].sum())},
+        int(table.readable.sum()),
+    )
     cut = None if decision.score is None else float(decision.score[chosen].min())
     tokens = None
     if limit.unit == "tokens":
@@ -94,7 +101,12 @@ def _amounts(state: State, decision: Decision, recipe: Recipe) -> dict[str, Any]
         "bytes": size,
         "tokens": tokens,
         "estimated_tokens": {name: int(amount / BYTES_PER_TOKEN) for name, amount in size.items()},
-        "budget": {"asked": recipe.select.budget, "unit": limit.unit, "limit": limit.amount, "spent": int(limit.cost[chosen].sum())},
+        "budget": {
+            "asked": recipe.select.budget,
+            "unit": limit.unit,
+            "limit": limit.amount,
+            "spent": int(limit.cost[chosen].sum()),
+        },
         "totals": {"examples": readable, "bytes": size["input"]},
         "nested": decision.selection.nested,
         "rank_by": decision.rank_by,
@@ -103,7 +115,12 @@ def _amounts(state: State, decision: Decision, recipe: Recipe) -> dict[str, Any]
 
 
 def _stage(stage: Any) -> dict[str, Any]:
-    return {"stage": stage.name, "seconds": round(stage.seconds, 3), "bytes": stage.bytes, "peak_mb": round(stage.peak / 1e6, 1)}
+    return {
+        "stage": stage.name,
+        "seconds": round(stage.seconds, 3),
+        "bytes": stage.bytes,
+        "peak_mb": round(stage.peak / 1e6, 1),
+    }
 
 
 def _quarantine(pool: Pool) -> list[dict[str, Any]]:
@@ -129,7 +146,10 @@ def reopen(run: Run, local: Local, watch: Watch = quiet) -> Pool:
 
 def fits(run: Run) -> dict[str, Fitted]:
     """What the scorers of a run had learnt."""
-    return {name: Fitted(store.load_named(run.path / "fitted" / f"{name}.npz"), notes) for name, notes in run.facts["fits"].items()}
+    return {
+        name: Fitted(store.load_named(run.path / "fitted" / f"{name}.npz"), notes)
+        for name, notes in run.facts["fits"].items()
+    }
 
 
 @final

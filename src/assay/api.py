@@ -78,7 +78,13 @@ def read(
 
     Raises InputError where nothing can be read there.
     """
-    wanted = {"text_field": text_field, "id_field": id_field, "source_field": source_field, "text": text, "limit": limit}
+    wanted = {
+        "text_field": text_field,
+        "id_field": id_field,
+        "source_field": source_field,
+        "text": text,
+        "limit": limit,
+    }
     from assay.io import frames
 
     spooled = not frames.is_paths(pool)

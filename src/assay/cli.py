@@ -20,21 +20,45 @@ app = typer.Typer(
     help="Chooses training data and tests the choice. Start with: assay select POOL --target FILE --budget 10% --out run/",
 )
 
-Paths = Annotated[list[str], typer.Argument(help="files, folders, globs or URLs; or a recipe.toml; or a finished run folder", show_default=False)]
+Paths = Annotated[
+    list[str],
+    typer.Argument(
+        help="files, folders, globs or URLs; or a recipe.toml; or a finished run folder", show_default=False
+    ),
+]
 Out = Annotated[Path | None, typer.Option("--out", "-o", help="the run folder to make", show_default=False)]
-Target = Annotated[list[str] | None, typer.Option(help="examples of what you want; with shares: FILE=30%", show_default=False)]
+Target = Annotated[
+    list[str] | None, typer.Option(help="examples of what you want; with shares: FILE=30%", show_default=False)
+]
 Method = Annotated[str | None, typer.Option(help="see assay methods; dsir where there is a target", show_default=False)]
-Select = Annotated[str | None, typer.Option("--select", help="how to choose by score: top_k, gumbel_top_k, threshold, percentile", show_default=False)]
-BudgetOption = Annotated[str | None, typer.Option("--budget", "-b", help="5000, 10%, 500MB, 10%bytes or 1e9tokens", show_default=False)]
-Rank = Annotated[str | None, typer.Option(help='what to rank by, e.g. "zscore(dsir) + 0.5 * edu_score"', show_default=False)]
+Select = Annotated[
+    str | None,
+    typer.Option(
+        "--select", help="how to choose by score: top_k, gumbel_top_k, threshold, percentile", show_default=False
+    ),
+]
+BudgetOption = Annotated[
+    str | None, typer.Option("--budget", "-b", help="5000, 10%, 500MB, 10%bytes or 1e9tokens", show_default=False)
+]
+Rank = Annotated[
+    str | None, typer.Option(help='what to rank by, e.g. "zscore(dsir) + 0.5 * edu_score"', show_default=False)
+]
 Quota = Annotated[str | None, typer.Option(help='bounds on shares: "source:code>=10%,web<=60%"', show_default=False)]
-Where = Annotated[list[str] | None, typer.Option(help='keep rows for which this holds: "bytes > 200"', show_default=False)]
-Set = Annotated[list[str] | None, typer.Option("--set", help="a hyperparameter: dsir.buckets=65536", show_default=False)]
+Where = Annotated[
+    list[str] | None, typer.Option(help='keep rows for which this holds: "bytes > 200"', show_default=False)
+]
+Set = Annotated[
+    list[str] | None, typer.Option("--set", help="a hyperparameter: dsir.buckets=65536", show_default=False)
+]
 TextField = Annotated[str | None, typer.Option(help="the field with the text; dots for nesting", show_default=False)]
 IdField = Annotated[str | None, typer.Option(help="the field with the id", show_default=False)]
 SourceField = Annotated[str | None, typer.Option(help="the field that names a row's domain", show_default=False)]
-Template = Annotated[str | None, typer.Option("--text", help='text from several fields: "{instruction}\\n{output}"', show_default=False)]
-ScoreField = Annotated[list[str] | None, typer.Option(help="a number that rows carry already: metadata.edu_score", show_default=False)]
+Template = Annotated[
+    str | None, typer.Option("--text", help='text from several fields: "{instruction}\\n{output}"', show_default=False)
+]
+ScoreField = Annotated[
+    list[str] | None, typer.Option(help="a number that rows carry already: metadata.edu_score", show_default=False)
+]
 Scores = Annotated[list[str] | None, typer.Option(help="a file of (id, score) made elsewhere", show_default=False)]
 Limit = Annotated[int | None, typer.Option(help="look at the first N rows only", min=1, show_default=False)]
 MaxLine = Annotated[int | None, typer.Option(help="quarantine longer lines, in bytes", show_default=False)]
@@ -43,8 +67,14 @@ Format = Annotated[str | None, typer.Option("--format", help="same, jsonl or par
 Compression = Annotated[str | None, typer.Option(help="same, none, gzip or zstd", show_default=False)]
 Tokenizer = Annotated[str | None, typer.Option(help="a tokenizer.json, for budgets in tokens", show_default=False)]
 Seed = Annotated[int | None, typer.Option("--seed", help="seed of every draw; 0 unless given", show_default=False)]
-Workers = Annotated[int | None, typer.Option("--workers", "-j", help="processes; all processors unless given", min=1, show_default=False)]
-StoreFolder = Annotated[Path | None, typer.Option("--store", help="where signals are kept for later runs; OUT/store unless given", show_default=False)]
+Workers = Annotated[
+    int | None,
+    typer.Option("--workers", "-j", help="processes; all processors unless given", min=1, show_default=False),
+]
+StoreFolder = Annotated[
+    Path | None,
+    typer.Option("--store", help="where signals are kept for later runs; OUT/store unless given", show_default=False),
+]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="print the plan, the counts and the time it would take")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="no progress bars")]
 RunFolder = Annotated[Path, typer.Argument(help="a finished run folder", show_default=False)]
@@ -81,9 +111,25 @@ def select(
     quiet: Quiet = False,
 ) -> None:
     """Choose rows from a pool, or decide again on a finished run."""
-    names = ("target", "method", "budget", "select", "rank", "quota", "where", "set", "text_field", "id_field", "source_field", "text")
+    names = (
+        "target",
+        "method",
+        "budget",
+        "select",
+        "rank",
+        "quota",
+        "where",
+        "set",
+        "text_field",
+        "id_field",
+        "source_field",
+        "text",
+    )
     values = locals()
-    flags = {name: values[name] for name in (*names, "scores", "limit", "max_line", "format", "compression", "tokenizer", "seed")}
+    flags = {
+        name: values[name]
+        for name in (*names, "scores", "limit", "max_line", "format", "compression", "tokenizer", "seed")
+    }
     flags |= {"score_fields": score_field, "rows": write}
     if workers != 1 and not dry_run:
         from assay.run.local import prestart
@@ -92,7 +138,9 @@ def select(
         import assay.run.preload  # noqa: F401  the same short cut for this process, which is the command's own
     from assay import commands
 
-    commands.select(pool, out, {key: _template(key, value) for key, value in flags.items()}, workers, store, dry_run, quiet)
+    commands.select(
+        pool, out, {key: _template(key, value) for key, value in flags.items()}, workers, store, dry_run, quiet
+    )
 
 
 def _template(key: str, value: Any) -> Any:
@@ -100,12 +148,20 @@ def _template(key: str, value: Any) -> Any:
     return value.replace("\\n", "\n") if key == "text" and value else value
 
 
-Eval = Annotated[list[str] | None, typer.Option("--eval", "-e", help="held-out text of what you want", show_default=False)]
-General = Annotated[list[str] | None, typer.Option(help="held-out text of everything else: what the choice costs in breadth", show_default=False)]
+Eval = Annotated[
+    list[str] | None, typer.Option("--eval", "-e", help="held-out text of what you want", show_default=False)
+]
+General = Annotated[
+    list[str] | None,
+    typer.Option(help="held-out text of everything else: what the choice costs in breadth", show_default=False),
+]
 Against = Annotated[str, typer.Option(help="random, or another run folder")]
 Proxy = Annotated[str, typer.Option(help="the model that judges")]
 Seeds = Annotated[int, typer.Option(help="random draws to compare with", min=3)]
-Decontaminate = Annotated[bool, typer.Option("--decontaminate", help="drop rows that overlap the eval set from every arm, instead of refusing")]
+Decontaminate = Annotated[
+    bool,
+    typer.Option("--decontaminate", help="drop rows that overlap the eval set from every arm, instead of refusing"),
+]
 
 
 @app.command()
@@ -159,7 +215,11 @@ def _version(wanted: bool) -> None:
 
 
 @app.callback()
-def root(version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="print the version")] = False) -> None:
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="print the version")
+    ] = False,
+) -> None:
     """Hold what belongs to every verb."""
 
 
@@ -177,7 +237,9 @@ def main() -> None:
         from assay.errors import AssayError
 
         if hasattr(error, "format_message"):
-            _stop(_slip(error), 2)  # the help that answers a command without arguments was shown already, and says nothing more
+            _stop(
+                _slip(error), 2
+            )  # the help that answers a command without arguments was shown already, and says nothing more
         if not isinstance(error, AssayError):
             raise
         _stop(str(error), 2)

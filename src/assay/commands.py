@@ -19,7 +19,13 @@ from assay.runs import Run
 
 
 def select(
-    pool: Sequence[str], out: Path | None, given: dict[str, Any], workers: int | None, store: Path | None, dry_run: bool, quiet: bool
+    pool: Sequence[str],
+    out: Path | None,
+    given: dict[str, Any],
+    workers: int | None,
+    store: Path | None,
+    dry_run: bool,
+    quiet: bool,
 ) -> None:
     """`assay select`: from a pool, a recipe, or a finished run."""
     from assay import engine
@@ -37,7 +43,17 @@ def select(
     terminal.show(run.summary(), run.verdict, terminal.console(), str(out))
     if wanted.verify.eval:
         trial = wanted.verify
-        verify(out, list(trial.eval), list(trial.general), trial.against, trial.proxy, trial.seeds, trial.decontaminate, workers, quiet)
+        verify(
+            out,
+            list(trial.eval),
+            list(trial.general),
+            trial.against,
+            trial.proxy,
+            trial.seeds,
+            trial.decontaminate,
+            workers,
+            quiet,
+        )
 
 
 def compose(pool: Sequence[str], given: dict[str, Any]) -> tuple[Recipe, Run | None]:
@@ -60,8 +76,8 @@ def again(earlier: Run, given: dict[str, Any]) -> Recipe:
     if fixed:
         flag = {"score_fields": "score-field"}.get(fixed[0], fixed[0].replace("_", "-"))
         raise RecipeError(
-            f"on a finished run only the decision can change (budget, select, rank, quota, where, scores, seed, write), not what its "
-            f"signals were made of; got --{flag}: select from the pool instead"
+            f"on a finished run only the decision can change (budget, select, rank, quota, where, scores, seed, write), not "
+            f"what its signals were made of; got --{flag}: select from the pool instead"
         )
     return wanted
 

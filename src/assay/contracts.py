@@ -60,7 +60,9 @@ class Scorer(Method):
     """One number for each row, bigger is better: what `select` ranks by."""
 
     uses_target: ClassVar[Literal["required", "optional", "no"]]
-    features: ClassVar[tuple[str, ...]] = ()  # what it looks at, so that a verdict can say what the judge shares with it
+    features: ClassVar[
+        tuple[str, ...]
+    ] = ()  # what it looks at, so that a verdict can say what the judge shares with it
 
     @abstractmethod
     def fit(self, pool: Rows, target: Rows | None, rng: np.random.Generator) -> Fitted:

@@ -33,7 +33,9 @@ def limit_for(budget: Budget, signals: Signals, readable: Bool[np.ndarray, "n"])
     total = int(cost[readable].sum())
     amount = budget.limit(total)
     if amount > total:
-        raise RecipeError(f"the budget of {amount:,} {budget.unit} is larger than the pool, which holds {total:,}; ask for less")
+        raise RecipeError(
+            f"the budget of {amount:,} {budget.unit} is larger than the pool, which holds {total:,}; ask for less"
+        )
     if amount < 1:
         raise RecipeError(f"the budget {budget} of a pool of {total:,} {budget.unit} is less than one; ask for more")
     return Limit(amount, budget.unit, cost)
@@ -53,7 +55,9 @@ def decide(
     selector: Selector = catalog.build("select", step.name, step.parameters)
     rank_by = step.rank or (scores[-1] if scores else "")
     if "score" in selector.needs and not rank_by:
-        raise RecipeError(f"{step.name} ranks by a score and there is none; add a score step, --score-field or --scores")
+        raise RecipeError(
+            f"{step.name} ranks by a score and there is none; add a score step, --score-field or --scores"
+        )
     if len(targets) < 2 or "score" not in selector.needs:
         ranks = [_rank(rank_by, signals, alive)] if "score" in selector.needs else [None]
         shares = np.ones(1)
@@ -128,7 +132,9 @@ def _constrained(
 def _rank(expression: str, signals: Signals, alive: Bool[np.ndarray, "n"]) -> Float[np.ndarray, "n"]:
     value = expressions.evaluate(expression, signals.columns, alive)
     if value.dtype.kind not in "fiub":
-        raise RecipeError(f"a rank must be a number for every row; {expression!r} is none: rank by numbers, filter words with --where")
+        raise RecipeError(
+            f"a rank must be a number for every row; {expression!r} is none: rank by numbers, filter words with --where"
+        )
     return value.astype(np.float64)
 
 

@@ -103,7 +103,9 @@ def apply(step: Step, state: State, recipe: Recipe, rng: np.random.Generator) ->
     if step.kind == "where":
         keep = expressions.evaluate(step.name, columns(state, recipe), state.pool.living)
         if keep.dtype.kind != "b":
-            raise RecipeError(f"a where must be true or false for every row; {step.name!r} is neither: compare it, as in bytes > 200")
+            raise RecipeError(
+                f"a where must be true or false for every row; {step.name!r} is neither: compare it, as in bytes > 200"
+            )
         drop(state, f"where: {step.name}", ~keep)
     elif step.alias not in state.scores:
         score(step, state, recipe, rng)
@@ -140,14 +142,18 @@ def columns(state: State, recipe: Recipe) -> dict[str, Any]:
     table, pool = state.pool.count(), state.pool
     for name, values in table.extra.items():
         if np.isnan(values).all():
-            raise InputError(f"no row of {', '.join(recipe.pool)} has a number at {name!r}; name a field that has one, dots for nesting")
+            raise InputError(
+                f"no row of {', '.join(recipe.pool)} has a number at {name!r}; name a field that has one, dots for nesting"
+            )
     own = {"bytes": table.sizes, "row_hash": table.distinct_hashes, **table.extra}
     if table.sources is not None:
         own["source"] = np.array(table.source_names, object)[table.sources]
     for path in recipe.read.scores:
         for name, values in join_scores(path, pool.ids()).items():
             if name in MEASURED:
-                raise InputError(f"{path} has a column {name!r}, which is the name of a signal that every pool has; rename it")
+                raise InputError(
+                    f"{path} has a column {name!r}, which is the name of a signal that every pool has; rename it"
+                )
             own[name] = values
     if recipe.tokenizer is not None:
         own["tokens"] = count_tokens(pool, recipe.tokenizer)
@@ -170,4 +176,13 @@ def choose(state: State, recipe: Recipe) -> Decision:
     signals = Signals(columns(state, recipe))
     limit = limit_for(Budget.parse(recipe.select.budget or ""), signals, table.readable)
     own = [name for name in signals.columns if name not in (*state.signals, "bytes", "row_hash", "source", "tokens")]
-    return decide(recipe.select, signals, table.groups, pool.living, limit, recipe.targets, tuple(state.scores or own), recipe.seed)
+    return decide(
+        recipe.select,
+        signals,
+        table.groups,
+        pool.living,
+        limit,
+        recipe.targets,
+        tuple(state.scores or own),
+        recipe.seed,
+    )

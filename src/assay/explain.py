@@ -21,6 +21,7 @@ BINS, EXAMPLES, EXCERPT, SAMPLE, FEATURES = 60, 12, 600, 300, 15
 
 _STAGES = {"quarantined": ("readable", "could not be read"), "budget": ("chosen", "beyond the budget")}
 
+
 def facts(run: Run) -> dict[str, Any]:
     """Everything `report` shows of a run, as plain JSON."""
     told = run.facts
@@ -46,7 +47,9 @@ def _funnel(rows: pl.DataFrame) -> list[dict[str, Any]]:
     left, sizes = len(rows), int(rows["bytes"].sum())
     stages = [{"stage": "read", "rows": left, "bytes": sizes, "reason": ""}]
     gone = rows.filter(pl.col("status") != "chosen")
-    kinds = pl.when(pl.col("status") == "quarantined").then(pl.lit("quarantined")).otherwise(pl.col("reason")).alias("kind")
+    kinds = (
+        pl.when(pl.col("status") == "quarantined").then(pl.lit("quarantined")).otherwise(pl.col("reason")).alias("kind")
+    )
     grouped = gone.group_by(kinds).agg(pl.len(), pl.col("bytes").sum()).sort("kind").rows(named=True)
     order = {"quarantined": 0, "budget": 2}
     for group in sorted(grouped, key=lambda group: order.get(group["kind"], 1)):
@@ -77,7 +80,11 @@ def _lengths(readable: pl.DataFrame, chosen: pl.DataFrame) -> dict[str, Any] | N
     if not len(sizes):
         return None
     edges = np.geomspace(max(sizes.min(), 1), max(sizes.max(), 2), 41)
-    return {"edges": edges.tolist(), "all": _histogram(sizes, edges), "chosen": _histogram(chosen["bytes"].to_numpy(), edges)}
+    return {
+        "edges": edges.tolist(),
+        "all": _histogram(sizes, edges),
+        "chosen": _histogram(chosen["bytes"].to_numpy(), edges),
+    }
 
 
 def _from_text(run: Run, readable: pl.DataFrame) -> tuple[Any, Any, list[str]]:

@@ -10,8 +10,8 @@ import re
 from collections.abc import Callable, Mapping
 
 import numpy as np
-from jaxtyping import Bool, Float, Shaped
 import polars as pl
+from jaxtyping import Bool, Float, Shaped
 
 from assay.errors import RecipeError, suggest
 
@@ -32,7 +32,9 @@ def names(expression: str, known: Mapping[str, Shaped[np.ndarray, "n"]]) -> set[
     return roots
 
 
-def evaluate(expression: str, signals: Mapping[str, Shaped[np.ndarray, "n"]], living: Bool[np.ndarray, "n"] | None = None) -> Shaped[np.ndarray, "n"]:
+def evaluate(
+    expression: str, signals: Mapping[str, Shaped[np.ndarray, "n"]], living: Bool[np.ndarray, "n"] | None = None
+) -> Shaped[np.ndarray, "n"]:
     """The value of an expression for every row, (n,); zscore and percent_rank compare with the `living (n,)` rows only.
 
     >>> evaluate("zscore(a) + 1", {"a": np.array([1.0, 3.0])}).tolist()
@@ -54,7 +56,9 @@ def evaluate(expression: str, signals: Mapping[str, Shaped[np.ndarray, "n"]], li
 def _polars(expression: str, columns: Mapping[str, Shaped[np.ndarray, "n"]]) -> Shaped[np.ndarray, "n"]:
     parsed = pl.sql_expr(_quote(expression, columns))
     used = parsed.meta.root_names()
-    frame = pl.DataFrame({name: pl.Series(name, columns[name], nan_to_null=columns[name].dtype.kind == "f") for name in used})
+    frame = pl.DataFrame(
+        {name: pl.Series(name, columns[name], nan_to_null=columns[name].dtype.kind == "f") for name in used}
+    )
     try:
         result = frame.select(parsed.alias("value"))["value"]
     except pl.exceptions.PolarsError as error:
@@ -100,11 +104,16 @@ def _only(values: Float[np.ndarray, "n"], living: Bool[np.ndarray, "n"] | None) 
     return values if living is None else np.where(living, values, np.nan)
 
 
-def percent_rank(values: Float[np.ndarray, "n"], living: Bool[np.ndarray, "n"] | None = None) -> Shaped[np.ndarray, "n"]:
+def percent_rank(
+    values: Float[np.ndarray, "n"], living: Bool[np.ndarray, "n"] | None = None
+) -> Shaped[np.ndarray, "n"]:
     """The share of present values that are smaller, 0 to 1; equal values share a rank."""
     present = np.sort(values[~np.isnan(_only(values, living))])
     ranks = np.searchsorted(present, values, side="left") / max(len(present) - 1, 1)
     return np.where(np.isnan(values), np.nan, ranks)
 
 
-_FUNCTIONS: dict[str, Callable[[np.ndarray, np.ndarray | None], np.ndarray]] = {"zscore": zscore, "percent_rank": percent_rank}
+_FUNCTIONS: dict[str, Callable[[np.ndarray, np.ndarray | None], np.ndarray]] = {
+    "zscore": zscore,
+    "percent_rank": percent_rank,
+}

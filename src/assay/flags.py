@@ -32,7 +32,11 @@ def tree(base: Mapping[str, Any], flags: Mapping[str, Any]) -> dict[str, Any]:
     result |= {key: flags[key] for key in ("seed", "tokenizer") if key in flags}
     if "target" in flags:
         result.pop("target", None)
-        result["targets"] = [parse_target(text) for text in flags["target"]] if _shared(flags["target"]) else [{"path": list(flags["target"])}]
+        result["targets"] = (
+            [parse_target(text) for text in flags["target"]]
+            if _shared(flags["target"])
+            else [{"path": list(flags["target"])}]
+        )
     result["steps"] = _steps(list(base.get("steps", ())), result, flags)
     return result
 
@@ -74,7 +78,9 @@ def _default_method(result: Mapping[str, Any]) -> str:
     if result["read"].get("score_fields") or result["read"].get("scores"):
         return "top_k"
     free = ", ".join(catalog.needing_no_target())
-    raise RecipeError(f"give --target FILE with examples of what you want, a score with --score-field, or a --method that needs none: {free}")
+    raise RecipeError(
+        f"give --target FILE with examples of what you want, a score with --score-field, or a --method that needs none: {free}"
+    )
 
 
 def _method_steps(name: str) -> list[dict[str, Any]]:
@@ -94,7 +100,9 @@ def _set(steps: list[dict[str, Any]], settings: Sequence[str]) -> list[dict[str,
         method, dot, parameter = name.rpartition(".")
         found = [step for step in steps if method in (step.get("as"), step.get("score"), step.get("select"))]
         if not (equals and dot and found):
-            raise RecipeError(f"--set must look like METHOD.PARAMETER=VALUE for a method of the recipe; got {setting!r}")
+            raise RecipeError(
+                f"--set must look like METHOD.PARAMETER=VALUE for a method of the recipe; got {setting!r}"
+            )
         for step in found:
             step[parameter] = _value(value)
     return steps

@@ -124,7 +124,9 @@ def _same_content(out: Path, content: str) -> None:
     """Refuse to mix two pools or targets in one folder: the files may have changed since the run was begun."""
     marker = out / "pool.json"
     if marker.exists() and files.read_json(str(marker))["content"] != content:
-        raise RunError(f"the pool or target of {out} has changed since that run was begun; give another --out, or remove the folder")
+        raise RunError(
+            f"the pool or target of {out} has changed since that run was begun; give another --out, or remove the folder"
+        )
     files.write_json(str(marker), {"content": content})
 
 
@@ -141,7 +143,11 @@ def _write_selected(how: Write, out: Path, pool: Pool, ledger: Ledger) -> None:
         same = [task for task in tasks if task.final == final_path]
         _join(how, [str(task.part) for task in same], same[0].piece.shard, str(final_path))
     if how.rows == "rows":
-        writer.finish([shard for shard in pool.shards if (out / "selected" / _name(how, shard)).exists()], str(out / "selected"), _form(how)[0])
+        writer.finish(
+            [shard for shard in pool.shards if (out / "selected" / _name(how, shard)).exists()],
+            str(out / "selected"),
+            _form(how)[0],
+        )
 
 
 def _form(how: Write) -> tuple[str | None, str | None]:
@@ -253,7 +259,9 @@ def _identity(tables: Sequence[Path], shard: str) -> tuple[Texts, Texts, np.ndar
         table, facts = stored.load_table(path)
         if facts["rows"]:  # a piece in the middle of a long line has none, and no columns either
             names.append(_ids(table, shard, lines_before))
-            sources.append(stored.texts(table["source"]) if "source" in table.column_names else Texts.of([""] * len(table)))
+            sources.append(
+                stored.texts(table["source"]) if "source" in table.column_names else Texts.of([""] * len(table))
+            )
             sizes.append(table["bytes"].to_numpy())
         lines_before += facts["lines"]
     return join_texts(names), join_texts(sources), np.concatenate(sizes or [np.zeros(0, np.int64)])

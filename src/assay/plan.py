@@ -22,7 +22,13 @@ _EXPANSION = {"": 1.0, "gzip": 3.0, "zstd": 3.5}  # text to compressed text, abo
 def plan(recipe: Recipe, workers: int | None) -> dict[str, Any]:
     """The plan as `report.terminal.show_plan` prints it."""
     shards = find(recipe.pool)
-    wanted = Fields(recipe.read.text_field, recipe.read.id_field, recipe.read.source_field, recipe.read.text, recipe.read.score_fields)
+    wanted = Fields(
+        recipe.read.text_field,
+        recipe.read.id_field,
+        recipe.read.source_field,
+        recipe.read.text,
+        recipe.read.score_fields,
+    )
     fields = detect(shards, wanted)
     workers = workers or available_workers()
     pieces = cut(shards)
@@ -39,7 +45,10 @@ def plan(recipe: Recipe, workers: int | None) -> dict[str, Any]:
         "workers": workers,
         "steps": [_told(step) for step in recipe.steps],
         "seconds": seconds * share * passes / min(workers, len(pieces)),
-        "notes": [("" if whole else f"rows, bytes and time are carried over from the first {raw / 1e6:.1f} MB; ") + f"text is read from {_text(fields)}"],
+        "notes": [
+            ("" if whole else f"rows, bytes and time are carried over from the first {raw / 1e6:.1f} MB; ")
+            + f"text is read from {_text(fields)}"
+        ],
     }
 
 
@@ -60,6 +69,9 @@ def _text(fields: Fields) -> str:
 
 
 def _told(step: Step) -> str:
-    words = {**step.parameters, **{name: getattr(step, name) for name in ("rank", "quota", "budget") if getattr(step, name)}}
+    words = {
+        **step.parameters,
+        **{name: getattr(step, name) for name in ("rank", "quota", "budget") if getattr(step, name)},
+    }
     settings = ", ".join(f"{name}={value}" for name, value in words.items())
     return f"{step.kind} {step.name}" + (f" ({settings})" if settings else "")

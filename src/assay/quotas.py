@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import final
 
 import numpy as np
@@ -51,12 +51,16 @@ def parse(text: str) -> tuple[str, tuple[Bound, ...]]:
         low = share if match[2] != "<=" else old.low
         high = share if match[2] != ">=" else old.high
         if not 0 <= low <= high <= 1:
-            raise RecipeError(f"the quota on {match[1]!r} must lie between 0% and 100%, least before most; got {text!r}")
+            raise RecipeError(
+                f"the quota on {match[1]!r} must lie between 0% and 100%, least before most; got {text!r}"
+            )
         bounds[match[1]] = Bound(match[1], low, high)
     return name.strip(), tuple(bounds.values())
 
 
-def select(bounds: Sequence[Bound], groups: Groups, candidates: Int64[np.ndarray, "c"], limit: Limit, run: Select) -> Selection:
+def select(
+    bounds: Sequence[Bound], groups: Groups, candidates: Int64[np.ndarray, "c"], limit: Limit, run: Select
+) -> Selection:
     """Choose from `candidates` under `limit` so that every bound holds; `run(rows, limit)` is the selector.
 
     Raises RecipeError that names the bound which cannot hold.
@@ -69,8 +73,8 @@ def select(bounds: Sequence[Bound], groups: Groups, candidates: Int64[np.ndarray
     while broken := _broken(bounds, fixed, rest, rows_of, limit):
         fixed |= broken
         free = candidates[~np.isin(groups.ids[candidates], [codes[group] for group in fixed])]
-        rest = run(free, limit.take(slice(None), limit.amount - sum(fixed.values())))
-    parts = [run(rows_of[group], limit.take(slice(None), amount)) for group, amount in fixed.items()]
+        rest = run(free, replace(limit, amount=limit.amount - sum(fixed.values())))
+    parts = [run(rows_of[group], replace(limit, amount=amount)) for group, amount in fixed.items()]
     return _merge([rest, *parts], free_choice)
 
 
@@ -109,7 +113,11 @@ def _close(spent: int, floor: int, rows: Int64[np.ndarray, "k"], limit: Limit) -
 
 
 def _refuse_impossible(
-    bounds: Sequence[Bound], rows_of: Mapping[str, np.ndarray], candidates: Int64[np.ndarray, "c"], limit: Limit, groups: Groups
+    bounds: Sequence[Bound],
+    rows_of: Mapping[str, np.ndarray],
+    candidates: Int64[np.ndarray, "c"],
+    limit: Limit,
+    groups: Groups,
 ) -> None:
     floors = sum(bound.low for bound in bounds)
     if floors > 1 + 1e-9:
@@ -118,7 +126,9 @@ def _refuse_impossible(
     units = {bound.group: _units(bound, limit) for bound in bounds}
     if sum(low for low, _ in units.values()) > limit.amount:
         named = " + ".join(f"{bound.group}>={bound.low:.0%}" for bound in bounds if bound.low)
-        raise RecipeError(f"the quotas {named} ask for more whole {limit.unit} than the budget of {limit.amount:,}; lower one of them")
+        raise RecipeError(
+            f"the quotas {named} ask for more whole {limit.unit} than the budget of {limit.amount:,}; lower one of them"
+        )
     for bound in bounds:
         have, (need, most) = int(limit.cost[rows_of[bound.group]].sum()), units[bound.group]
         if need > most:
@@ -136,12 +146,16 @@ def _refuse_impossible(
         ceilings = sum(bound.high for bound in bounds)
         if ceilings < 1 - 1e-9:
             named = " + ".join(f"{bound.group}<={bound.high:.0%}" for bound in bounds)
-            raise RecipeError(f"the quotas {named} leave {1 - ceilings:.0%} of the budget to no group; raise one of them")
+            raise RecipeError(
+                f"the quotas {named} leave {1 - ceilings:.0%} of the budget to no group; raise one of them"
+            )
 
 
 def _code(group: str, groups: Groups) -> int:
     if group not in groups.names:
-        raise RecipeError(f"the quota names a group {group!r} that the pool does not have; {suggest(group, groups.names)}")
+        raise RecipeError(
+            f"the quota names a group {group!r} that the pool does not have; {suggest(group, groups.names)}"
+        )
     return groups.names.index(group)
 
 

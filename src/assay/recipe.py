@@ -161,10 +161,14 @@ def parse_step(tree: Mapping[str, Any]) -> Step:
     kinds = [key for key in tree if key in STEP_KINDS]
     if len(kinds) != 1:
         key = next(iter(tree), "")
-        raise RecipeError(f"a step must have exactly one of {', '.join(STEP_KINDS)}; got {dict(tree)}: {suggest(key, STEP_KINDS)}")
+        raise RecipeError(
+            f"a step must have exactly one of {', '.join(STEP_KINDS)}; got {dict(tree)}: {suggest(key, STEP_KINDS)}"
+        )
     kind = kinds[0]
     if not isinstance(tree[kind], str):
-        raise RecipeError(f"{kind} must be {'an expression' if kind == 'where' else 'the name of a method'}; got {tree[kind]!r}")
+        raise RecipeError(
+            f"{kind} must be {'an expression' if kind == 'where' else 'the name of a method'}; got {tree[kind]!r}"
+        )
     rest = {key: value for key, value in tree.items() if key != kind}
     if kind == "where":
         _check_keys(rest, (), "a where step")
@@ -193,8 +197,14 @@ def _step_tree(step: Step) -> dict[str, Any]:
 
 def check(recipe: Recipe) -> None:
     """Refuse what no run could do: steps out of order, no budget, a method without its target."""
-    if not recipe.steps or recipe.steps[-1].kind != "select" or any(step.kind == "select" for step in recipe.steps[:-1]):
-        raise RecipeError("a recipe must end with its one select step, for example { select = 'top_k', budget = '10%' }")
+    if (
+        not recipe.steps
+        or recipe.steps[-1].kind != "select"
+        or any(step.kind == "select" for step in recipe.steps[:-1])
+    ):
+        raise RecipeError(
+            "a recipe must end with its one select step, for example { select = 'top_k', budget = '10%' }"
+        )
     for step in recipe.steps:
         if step.kind not in ("where", "score", "select"):
             raise RecipeError(f"this version runs where, score and select steps; got {step.kind} = {step.name!r}")
@@ -202,14 +212,21 @@ def check(recipe: Recipe) -> None:
     if recipe.select.budget is None:
         raise RecipeError("a selection must have a budget: 5000, 10%, 500MB, 10%bytes or 1e9tokens; got none")
     if Budget.parse(recipe.select.budget).unit == "tokens" and recipe.tokenizer is None:
-        raise RecipeError("a token budget must name its tokenizer; give --tokenizer tokenizer.json, or a budget in bytes")
+        raise RecipeError(
+            "a token budget must name its tokenizer; give --tokenizer tokenizer.json, or a budget in bytes"
+        )
     called = [target.name for target in recipe.targets]
     if clash := {name for name in called if called.count(name) > 1}:
-        raise RecipeError(f"two targets are called {min(clash)!r}, by their file names; rename one file, or give both paths to one target")
+        raise RecipeError(
+            f"two targets are called {min(clash)!r}, by their file names; rename one file, or give both paths to one target"
+        )
     names = [step.alias for step in recipe.steps if step.kind == "score"]
     for name in (*names, *recipe.read.score_fields):
         if name in MEASURED or (name in names and not re.fullmatch(r"[\w.-]+", name)):
-            raise RecipeError(f"a score must have a name of letters, digits, . _ - and none of {', '.join(MEASURED)}, which are taken; got {name!r}")
+            raise RecipeError(
+                f"a score must have a name of letters, digits, . _ - and not one of {', '.join(MEASURED)}, "
+                f"which are taken; got {name!r}"
+            )
     if twice := {name for name in names if names.count(name) > 1}:
         raise RecipeError(f'two score steps are called {min(twice)!r}; give one another name with as = "..."')
 
@@ -217,7 +234,9 @@ def check(recipe: Recipe) -> None:
 def _check_target(step: Step, recipe: Recipe) -> None:
     if step.kind == "score" and not recipe.targets and catalog.load("score", step.name).uses_target == "required":
         free = ", ".join(catalog.needing_no_target())
-        raise RecipeError(f"{step.name} needs a target: give --target FILE with examples of what you want; without one there are: {free}")
+        raise RecipeError(
+            f"{step.name} needs a target: give --target FILE with examples of what you want; without one there are: {free}"
+        )
 
 
 def _targets(tree: Mapping[str, Any]) -> tuple[Target, ...]:
@@ -262,7 +281,11 @@ def _refusal(kind: Any, value: Any, where: str, told: str) -> str:
         wanted = "a whole number" if kind is int else "a table" if hasattr(kind, "__struct_fields__") else "a string"
         return f"{where} must be {wanted}; got {value!r}"
     options = get_args(get_type_hints(kind)[found[1]])
-    wanted = f"one of {', '.join(map(str, options))}" if options and all(isinstance(option, str) for option in options) else told
+    wanted = (
+        f"one of {', '.join(map(str, options))}"
+        if options and all(isinstance(option, str) for option in options)
+        else told
+    )
     return f"{where}: {found[1]} must be {wanted}; got {value[found[1]]!r}"
 
 

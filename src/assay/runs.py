@@ -29,7 +29,20 @@ from assay.types import Budget, Limit, Selection
 if TYPE_CHECKING:
     import datasets
 
-FACTS = ("created", "recipe", "digest", "versions", "counts", "bytes", "tokens", "budget", "stages", "quarantine", "notes")
+FACTS = (
+    "created",
+    "recipe",
+    "digest",
+    "versions",
+    "counts",
+    "bytes",
+    "tokens",
+    "estimated_tokens",
+    "budget",
+    "stages",
+    "quarantine",
+    "notes",
+)
 
 
 @final
@@ -45,7 +58,9 @@ class Run:
         path = self.path / "run.json"
         if not path.exists():
             what = "a run that has not finished" if (self.path / "recipe.json").exists() else "no run folder"
-            raise RunError(f"{self.path} must be the folder of a finished run; it is {what}: run assay select first, or again")
+            raise RunError(
+                f"{self.path} must be the folder of a finished run; it is {what}: run assay select first, or again"
+            )
         return files.read_json(str(path))
 
     @property
@@ -74,13 +89,17 @@ class Run:
         """The first rows of `selected` that fit a smaller budget; RecipeError where the selector is not nested."""
         wanted, totals = Budget.parse(budget), self.facts["totals"]
         if wanted.unit == "tokens":
-            raise RecipeError("upto takes a budget in examples or bytes; for tokens select again: assay select RUN --budget ...")
+            raise RecipeError(
+                "upto takes a budget in examples or bytes; for tokens select again: assay select RUN --budget ..."
+            )
         chosen = self.selected
         cost = chosen["bytes"].to_numpy() if wanted.unit == "bytes" else np.ones(len(chosen), np.int64)
         order = Selection.ranked(np.arange(len(chosen)), np.zeros(len(chosen)), nested=self.facts["nested"])
         kept = order.upto(Limit(wanted.limit(totals[wanted.unit]), wanted.unit, cost))
         if len(kept) == len(chosen) and wanted.limit(totals[wanted.unit]) > cost.sum():
-            raise RecipeError(f"upto({budget!r}) must be within the run's own budget of {self.facts['budget']['asked']}; select again for more")
+            raise RecipeError(
+                f"upto({budget!r}) must be within the run's own budget of {self.facts['budget']['asked']}; select again for more"
+            )
         return chosen.head(len(kept))
 
     def why(self, row: int | str) -> dict[str, Any]:
@@ -89,7 +108,9 @@ class Run:
         found = self.manifest.filter((pl.col("id") == str(row)) | by_number).collect()
         exact = found.filter(by_number) if len(found) > 1 else found
         if not len(found):
-            raise RunError(f"no row of {self.path} has the number or id {row!r}; rows go from 0 to {self.facts['counts']['input'] - 1}")
+            raise RunError(
+                f"no row of {self.path} has the number or id {row!r}; rows go from 0 to {self.facts['counts']['input'] - 1}"
+            )
         return self._explained((exact if len(exact) else found).row(0, named=True))
 
     def _explained(self, entry: dict[str, Any]) -> dict[str, Any]:
@@ -160,4 +181,6 @@ def _sentence(told: dict[str, Any], facts: dict[str, Any]) -> str:
     if told["reason"] != "budget":
         return f"Kept out by {told['reason']}.{stands}"
     spent = f"the budget of {facts['budget']['limit']:,} {facts['budget']['unit']} was spent on better ones"
-    return f"Not chosen: {spent}.{stands}" + (f" The last one chosen has {facts['cut']:.4g}." if facts["cut"] is not None else "")
+    return f"Not chosen: {spent}.{stands}" + (
+        f" The last one chosen has {facts['cut']:.4g}." if facts["cut"] is not None else ""
+    )

@@ -57,8 +57,14 @@ def verify(run: Run, asked: Asked, workers: int | None = None, watch: Watch = qu
         results = _trials(plan, proxy, question, pool, run.path / ".trial")
     told = verdict(plan, results, trial, proxy, question)
     told["overlap"] = {"documents": len(found), "removed": len(found) if asked.decontaminate else 0}
-    told["selection_cost"] = {"seconds": run.facts["seconds"], "bytes_read": sum(stage["bytes"] for stage in run.facts["stages"])}
-    told |= {"seconds": round(time.perf_counter() - start, 3), "versions": {"assay": __version__, "python": platform.python_version()}}
+    told["selection_cost"] = {
+        "seconds": run.facts["seconds"],
+        "bytes_read": sum(stage["bytes"] for stage in run.facts["stages"]),
+    }
+    told |= {
+        "seconds": round(time.perf_counter() - start, 3),
+        "versions": {"assay": __version__, "python": platform.python_version()},
+    }
     return _write(run, told, asked)
 
 
@@ -74,7 +80,9 @@ def _against(asked: Asked) -> str:
 
 def _held(paths: Sequence[str], run: Run, pool: Pool) -> Held:
     read = run.recipe.read
-    held = open_pool(tuple(paths), Read(read.text_field, text=read.text, max_line=read.max_line), pool.store, pool.local)
+    held = open_pool(
+        tuple(paths), Read(read.text_field, text=read.text, max_line=read.max_line), pool.store, pool.local
+    )
     batch = held.take(np.flatnonzero(held.count().readable))
     return Held.of(", ".join(paths), batch.text)
 
@@ -160,7 +168,9 @@ class Spooled:
 
 
 def _write(run: Run, told: dict[str, Any], asked: Asked) -> dict[str, Any]:
-    told["digest"] = store.digest(run.facts["digest"], run.facts["fingerprint"], asked, told["eval"]["fingerprint"], __version__)
+    told["digest"] = store.digest(
+        run.facts["digest"], run.facts["fingerprint"], asked, told["eval"]["fingerprint"], __version__
+    )
     files.write_json(str(run.path / "verdicts" / f"{told['digest']}.json"), told)
     files.write_json(str(run.path / "verdict.json"), told)
     return told

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, final
 
 import numpy as np
-from jaxtyping import Bool, Float, Int, Int64, Shaped, UInt64, UInt8
+from jaxtyping import Bool, Float, Int, Int64, Shaped, UInt8, UInt64
 
 from assay.errors import InputError, RecipeError
 
@@ -156,10 +156,6 @@ class Signals:
             return np.ones(len(column), bool)
         return ~np.isnan(column).reshape(len(column), -1).any(axis=1)
 
-    def head(self, k: int) -> Texts:
-        """The first k strings, without a copy."""
-        return Texts(self.data, self.offsets[: k + 1])
-
     def take(self, rows: Int64[np.ndarray, "k"]) -> Signals:
         """The same columns for some rows."""
         return Signals({name: column[rows] for name, column in self.columns.items()})
@@ -178,7 +174,10 @@ class Groups:
     names: tuple[str, ...]
 
 
-_BUDGET = re.compile(r"^\s*([0-9][0-9_]*(?:\.[0-9]+)?(?:e[+-]?[0-9]+)?)\s*([kmgt]?)\s*(%?)\s*(rows|examples|bytes|b|tokens|)\s*$", re.IGNORECASE)
+_BUDGET = re.compile(
+    r"^\s*([0-9][0-9_]*(?:\.[0-9]+)?(?:e[+-]?[0-9]+)?)\s*([kmgt]?)\s*(%?)\s*(rows|examples|bytes|b|tokens|)\s*$",
+    re.IGNORECASE,
+)
 _PREFIX = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 _UNITS: dict[str, Unit] = {
     "": "examples", "rows": "examples", "examples": "examples", "b": "bytes", "bytes": "bytes", "tokens": "tokens",
@@ -236,10 +235,6 @@ class Limit:
         spent = np.cumsum(self.cost[order], dtype=np.int64)
         return order[: int(np.searchsorted(spent, self.amount, side="right"))]
 
-    def head(self, k: int) -> Texts:
-        """The first k strings, without a copy."""
-        return Texts(self.data, self.offsets[: k + 1])
-
     def take(self, rows: Int64[np.ndarray, "k"], amount: int | None = None) -> Limit:
         """The same limit (or another amount of it) over some of the rows."""
         return Limit(self.amount if amount is None else amount, self.unit, self.cost[rows])
@@ -289,7 +284,9 @@ class Mixture:
 
     def __post_init__(self) -> None:
         if len(self.domains) != len(self.weights) or abs(self.weights.sum() - 1) > 1e-9 or (self.weights < 0).any():
-            raise InputError(f"mixture weights must be one for each domain, not negative, and sum to 1; got {self.weights}")
+            raise InputError(
+                f"mixture weights must be one for each domain, not negative, and sum to 1; got {self.weights}"
+            )
 
     def split(self, amount: int) -> Int64[np.ndarray, "g"]:
         """Whole amounts that sum to `amount`: floors, and the remainder to the largest fractions (ties to the first)."""

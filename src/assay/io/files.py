@@ -30,6 +30,11 @@ def is_url(path: str) -> bool:
     return _URL.match(path) is not None
 
 
+def absolute(path: str) -> str:
+    """A path that holds from any folder; a URL as it is."""
+    return path if is_url(path) else os.path.abspath(path)
+
+
 def filesystem(path: str) -> tuple[Any, str]:
     """The fsspec file system of a URL and the path inside it; InputError where there is none for the protocol."""
     import fsspec

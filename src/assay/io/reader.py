@@ -69,7 +69,9 @@ def read_texts(piece: Piece, spans: Int64[np.ndarray, "b 3"]) -> Iterator[Texts]
             data = np.empty(int(stops[last - 1]) - begin + PAD, np.uint8)
             file.seek(begin)
             if fill(file, data, len(data) - PAD) < len(data) - PAD:
-                raise InputError(f"{piece.shard.path} is shorter than when it was counted; select again from the pool as it is now")
+                raise InputError(
+                    f"{piece.shard.path} is shorter than when it was counted; select again from the pool as it is now"
+                )
             inside = slice(first, last)
             yield gathered(data, starts[inside] - begin, stops[inside] - begin, spans[inside, 2])
             first = last

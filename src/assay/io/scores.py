@@ -19,10 +19,14 @@ def join_scores(path: str, ids: Iterable[Texts]) -> dict[str, np.ndarray]:
     without a number column, for an id that stands twice, and where no id of the pool is in the file.
     """
     frame = _read(path)
-    key, *rest = frame.columns if "id" not in frame.columns else ["id", *(name for name in frame.columns if name != "id")]
+    key, *rest = (
+        frame.columns if "id" not in frame.columns else ["id", *(name for name in frame.columns if name != "id")]
+    )
     numbers = [name for name in rest if frame[name].dtype.is_numeric()]
     if not numbers:
-        raise InputError(f"{path} must hold an id and at least one number a row; its columns are {', '.join(frame.columns)}")
+        raise InputError(
+            f"{path} must hold an id and at least one number a row; its columns are {', '.join(frame.columns)}"
+        )
     if frame[key].is_duplicated().any():
         twice = frame[key].filter(frame[key].is_duplicated())[0]
         raise InputError(f"{path} must hold each id once; {twice!r} stands there more than once")

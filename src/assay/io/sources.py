@@ -203,8 +203,8 @@ def _walk(folder: str) -> Iterator[str]:
         folders[:] = sorted(
             (name for name in folders if not name.startswith(".") and name != "__pycache__"), key=natural
         )
-        if {"recipe.json", ".lock"} <= set(names):
-            folders.clear()  # a run folder inside the pool is none of its rows
+        if ".lock" in names and ("recipe.json" in names or "shards" in folders):
+            folders.clear()  # a run folder or a store inside the pool is none of its rows
             continue
         if _is_saved(parent):
             names = [name for name in names if name.endswith(".arrow") and not name.startswith("cache-")]

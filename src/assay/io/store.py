@@ -20,9 +20,9 @@ from pathlib import Path
 from typing import Any, final
 
 import numpy as np
-from jaxtyping import Int64, UInt8
 import pyarrow as pa
 import xxhash
+from jaxtyping import Int64, UInt8
 
 from assay import __version__
 from assay.errors import InputError
@@ -92,7 +92,7 @@ def fitted_digest(fitted: Fitted) -> str:
 
 def stat_key(shard: Shard, read: Any) -> str:
     """What a shard is taken for unread: path, size and times (or what a remote store says of it), and how it is read."""
-    return digest(shard.path, _stat(shard), read, __version__)
+    return digest(_stat(shard), read, __version__)
 
 
 def file_key(path: str) -> str:
@@ -136,11 +136,11 @@ def _file_digest(path: str, start: int = 0, stop: int = 1 << 62) -> str:
 def _stat(shard: Shard) -> tuple[Any, ...]:
     """Size, times and inode of a file, or of every file of a text folder; of a remote one whatever its store says about it."""
     if shard.format == "text":
-        return (shard.path, *(_local_stat(os.path.join(shard.path, name)) for name in shard.files))
+        return (os.path.abspath(shard.path), *(_local_stat(os.path.join(shard.path, name)) for name in shard.files))
     path = shard.path
     if files.is_url(path):
         system, inner = files.filesystem(path)
-        return ("remote", str(sorted(system.info(inner).items(), key=str)))
+        return (path, str(sorted(system.info(inner).items(), key=str)))
     return _local_stat(path)
 
 

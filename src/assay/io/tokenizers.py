@@ -20,4 +20,6 @@ def load_model(name: str, path: str) -> Any:
     try:
         return Tokenizer.from_str(content.decode("utf-8"))
     except Exception as error:  # the library raises a bare Exception
-        raise InputError(f"the {name} {path!r} must be a tokenizer.json as the tokenizers library writes it; {error}") from None
+        raise InputError(
+            f"the {name} {path!r} must be a tokenizer.json as the tokenizers library writes it; {error}"
+        ) from None

@@ -90,8 +90,17 @@ def key_figures(facts: Facts) -> list[dict[str, str]]:
     return [
         _figure("rows", rows.get("chosen"), rows.get("input"), count),
         _figure("bytes", sizes.get("chosen"), sizes.get("input"), size),
-        _figure("tokens", *_pair(part(facts, "tokens")), count),
+        _tokens(facts),
     ]
+
+
+def _tokens(facts: Facts) -> dict[str, str]:
+    """Tokens as counted; where no tokenizer was given, an estimate that says so."""
+    counted, guessed = part(facts, "tokens"), part(facts, "estimated_tokens")
+    if counted or not guessed:
+        return _figure("tokens", *_pair(counted), count)
+    figure = _figure("tokens", *_pair(guessed), lambda tokens: f"about {count(tokens)}")
+    return {**figure, "of": f"{figure['of']}, estimated at 4 bytes a token; --tokenizer FILE counts them"}
 
 
 def _pair(values: Facts | None) -> tuple[Any, Any]:

@@ -19,7 +19,6 @@ from assay.io.sources import Piece
 from assay.io.tokenizers import load_model
 from assay.types import Batch, Fitted, Texts, join_texts
 
-
 _PLACES = ("offset", "length", "text_offset", "text_length", "text_flags")
 
 
@@ -70,12 +69,18 @@ class Index(Job):
 
     def _values(self, block: Block) -> dict[str, Any]:
         batch = block.batch
-        fixed = {"bytes": batch.text.sizes.astype(np.int64), "hash": batch.hashes, "readable": np.ones(len(batch), bool)}
+        fixed = {
+            "bytes": batch.text.sizes.astype(np.int64),
+            "hash": batch.hashes,
+            "readable": np.ones(len(batch), bool),
+        }
         return {**fixed, **{name: batch.columns[name] for name in self.columns if name in batch.columns}}
 
     def finish(self, parts: list[Any], rows: int, piece: Piece, path: Path) -> None:
         """One table for the piece; unreadable rows and counts go with it as facts."""
-        seekable = piece.shard.format == "jsonl" and not piece.shard.compression  # elsewhere a place in the file says nothing
+        seekable = (
+            piece.shard.format == "jsonl" and not piece.shard.compression
+        )  # elsewhere a place in the file says nothing
         wanted = [name for name in (parts[0][0] if parts else ()) if seekable or name not in _PLACES]
         names = [name for name in wanted if all(name in part[0] for part in parts)]
         columns = {name: _join([part[0][name] for part in parts]) for name in names}

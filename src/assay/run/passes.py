@@ -179,7 +179,11 @@ class Pool(Rows):
             shard, (first, stop) = piece.shard.index, table.ranges[number]
             for entry in stored.read_lines(unreadable_path(self.task(piece, ()).path(self.index))):
                 if first + entry["row"] < stop:
-                    place = {"file": piece.shard.path, "line": lines_before + entry["line"], "row": first + entry["row"]}
+                    place = {
+                        "file": piece.shard.path,
+                        "line": lines_before + entry["line"],
+                        "row": first + entry["row"],
+                    }
                     if piece.shard.format == "text":
                         place |= {"file": piece.shard.file(piece.start + entry["row"]), "line": 1}
                     yield {**place, **{key: entry[key] for key in ("reason", "offset", "length", "hash", "raw")}}
@@ -204,11 +208,15 @@ class Pool(Rows):
         if self.table is None and self.limit is not None:
             self._count_to_limit()
         counting = (self.index,) if self.table is None else ()
-        tasks = [self.task(piece, (*counting, *jobs), self._alive_in(number)) for number, piece in enumerate(self.pieces)]
+        tasks = [
+            self.task(piece, (*counting, *jobs), self._alive_in(number)) for number, piece in enumerate(self.pieces)
+        ]
         lacking = [task for task in map(_only_missing, tasks) if task.jobs]
         self._run(stage, lacking)
         if 0 < len(lacking) < len(tasks):
-            self.notes.append(f"{stage}: {len(tasks) - len(lacking)} of {len(tasks)} pieces of the pool were in the store")
+            self.notes.append(
+                f"{stage}: {len(tasks) - len(lacking)} of {len(tasks)} pieces of the pool were in the store"
+            )
         if self.table is None:
             self._settle()
 

@@ -17,9 +17,9 @@ import numpy as np
 from jaxtyping import Bool
 
 import assay.kernels.ngrams  # noqa: F401  the forkserver loads compiled kernels once for all workers
-from assay.io.fields import Fields
 from assay.io import store
 from assay.io.blocks import Block
+from assay.io.fields import Fields
 from assay.io.reader import read, read_texts
 from assay.io.sources import Piece
 from assay.run.jobs import Gather, Job, Reduce
@@ -117,7 +117,10 @@ def peak_memory() -> tuple[int, int]:
 
 def take(batch: Batch, positions: Bool[np.ndarray, "b"]) -> Batch:
     """Some rows of a batch, by position or mask."""
-    chosen = {name: column.take(positions) if isinstance(column, Texts) else column[positions] for name, column in batch.columns.items()}
+    chosen = {
+        name: column.take(positions) if isinstance(column, Texts) else column[positions]
+        for name, column in batch.columns.items()
+    }
     return Batch(batch.rows[positions], batch.hashes[positions], chosen)
 
 

@@ -1,6 +1,6 @@
 """Small targets: sixty documents of one domain as the target, and what share of the chosen bytes is of that domain.
 
-    python bench/dsir_domains.py ../shared/data [--draws 3]
+    python bench/prove_dsir_domains.py ../shared/data [--draws 3]
 
 The pool is `text/pool_mixed.jsonl.zst`; its 13 domains of at least 300 documents are asked for in turn, with targets of
 draws 1 to 3. The budget is the smaller of 10 % of the pool's bytes and half of the domain's, filled from the best score
