@@ -28,9 +28,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from harness import record
 from prove_dsir_domains import FEWEST, TARGET, Package, held, read, take
 from prove_dsir_domains import Held as InMemory
-from harness import record
 from trials import Held, NGramJudge, Trial, frame_of, level_only, plan, trained
 
 import assay
@@ -44,7 +44,13 @@ from assay.verify.overlap import OverlapPart
 
 DOCUMENTS, GENERAL = 100, 9  # held out of each domain (at most a third of what the target leaves); of those, general
 SEEDS = 20  # draws of random; the first five are those that `assay verify` makes by default
-ARMS = {"choice": "dsir", "random": "random", "package": "package", "filtered": "package, filtered", "in_domain": "in-domain"}
+ARMS = {
+    "choice": "dsir",
+    "random": "random",
+    "package": "package",
+    "filtered": "package, filtered",
+    "in_domain": "in-domain",
+}
 AGAINST = {
     "random": "dsir against random", "package": "dsir against package", "package, every draw": "the same by 20 draws",
     "package, by in-domain": "in-domain against package", "filtered": "dsir against package, filtered",

@@ -6,7 +6,6 @@ import io
 import math
 from pathlib import Path
 
-import kenlm
 import numpy as np
 import pytest
 from nltk.lm import KneserNeyInterpolated, Vocabulary
@@ -57,6 +56,7 @@ def test_estimates_equal_nltk(order: int, discount: float) -> None:
 
 
 def test_kenlm_reads_our_bytes_and_agrees(tmp_path: Path) -> None:
+    kenlm = pytest.importorskip("kenlm", reason="needs kenlm")
     model = train([Texts.of([*SENTENCES, "naïve ☃", ""])], NGramConfig(order=5))
     path = tmp_path / "bytes.arpa"
     with path.open("w", encoding="utf-8") as file:
@@ -71,6 +71,7 @@ def test_kenlm_reads_our_bytes_and_agrees(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("order", [2, 3, 4])
 def test_kenlm_reads_our_words_and_agrees(tmp_path: Path, order: int) -> None:
+    kenlm = pytest.importorskip("kenlm", reason="needs kenlm")
     model = ngram.train_symbols([encoded(SENTENCES)], NGramConfig(order=order, symbols=len(WORDS)))
     path = tmp_path / "words.arpa"
     with path.open("w", encoding="utf-8") as file:
