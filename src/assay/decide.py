@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import ChainMap
 from dataclasses import dataclass
 from typing import Any, final
 
@@ -29,8 +30,9 @@ class Decision:
 
 def limit_for(budget: Budget, signals: Signals, readable: Bool[np.ndarray, "n"]) -> Limit:
     """The budget in whole units of this pool; refused where it is more than the pool holds."""
-    cost = np.ones(len(readable), np.int64) if budget.unit == "examples" else signals[budget.unit].astype(np.int64)
-    total = int(cost[readable].sum())
+    one_each = np.broadcast_to(np.int64(1), len(readable))  # takes no memory, however many rows there are
+    cost = one_each if budget.unit == "examples" else signals[budget.unit].astype(np.int64, copy=False)
+    total = int(cost.sum(where=readable))
     amount = budget.limit(total)
     if amount > total:
         raise RecipeError(
@@ -70,7 +72,7 @@ def decide(
 def per_target(signals: Signals, target: Target, scores: tuple[str, ...]) -> Signals:
     """Signals in which each score's plain name means the score for this target."""
     plain = {name: signals[f"{name}:{target.name}"] for name in scores if f"{name}:{target.name}" in signals.columns}
-    return Signals({**signals.columns, **plain})
+    return Signals(ChainMap(plain, signals.columns))
 
 
 def _choose(
@@ -114,9 +116,12 @@ def _constrained(
 ) -> Selection:
     ranked = signals if rank is None else signals.adding("score", rank)
 
+    needed = [name for name in selector.needs if name != "source"]
+    in_groups = groups if "source" in selector.needs else None
+
     def run(rows: Int64[np.ndarray, "c"], part: Limit) -> Selection:
-        near = Signals({name: ranked[name][rows] for name in selector.needs if name != "source"})
-        inside = None if groups is None else Groups(groups.ids[rows], groups.names)
+        near = Signals({name: ranked[name][rows] for name in needed})
+        inside = None if in_groups is None else Groups(in_groups.ids[rows], in_groups.names)
         chosen = selector.select(near, inside, part.take(rows), np.random.default_rng(seed))
         reasons = {reason: rows[kept] for reason, kept in chosen.reasons.items()}
         return Selection(rows[chosen.rows], chosen.gains, chosen.weights, chosen.nested, reasons)
@@ -135,7 +140,7 @@ def _rank(expression: str, signals: Signals, alive: Bool[np.ndarray, "n"]) -> Fl
         raise RecipeError(
             f"a rank must be a number for every row; {expression!r} is none: rank by numbers, filter words with --where"
         )
-    return value.astype(np.float64)
+    return value.astype(np.float64, copy=False)
 
 
 def _interleave(parts: list[Selection]) -> Selection:

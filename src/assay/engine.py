@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, final
+from typing import final
 
 import numpy as np
 from jaxtyping import Bool, Int64
@@ -28,7 +28,7 @@ from assay.run.jobs import Annotate, Score
 from assay.run.local import Local
 from assay.run.passes import Pool, Watch, quiet
 from assay.runs import Run
-from assay.state import State
+from assay.state import Columns, State
 from assay.types import Budget, Signals
 
 
@@ -137,7 +137,7 @@ def score(step: Step, state: State, recipe: Recipe, rng: np.random.Generator) ->
     state.scores.append(step.alias)
 
 
-def columns(state: State, recipe: Recipe) -> dict[str, Any]:
+def columns(state: State, recipe: Recipe) -> Columns:
     """Every signal there is: of the row table, of the user's own columns and files, and of the score steps."""
     table, pool = state.pool.count(), state.pool
     for name, values in table.extra.items():
@@ -145,9 +145,10 @@ def columns(state: State, recipe: Recipe) -> dict[str, Any]:
             raise InputError(
                 f"no row of {', '.join(recipe.pool)} has a number at {name!r}; name a field that has one, dots for nesting"
             )
-    own = {"bytes": table.sizes, "row_hash": table.distinct_hashes, **table.extra}
+    own = {"bytes": table.sizes, **table.extra}
+    lazy = {"row_hash": lambda: table.distinct_hashes}
     if table.sources is not None:
-        own["source"] = np.array(table.source_names, object)[table.sources]
+        lazy["source"] = lambda: np.array(table.source_names, object)[table.sources]
     for path in recipe.read.scores:
         for name, values in join_scores(path, pool.ids()).items():
             if name in MEASURED:
@@ -157,7 +158,7 @@ def columns(state: State, recipe: Recipe) -> dict[str, Any]:
             own[name] = values
     if recipe.tokenizer is not None:
         own["tokens"] = count_tokens(pool, recipe.tokenizer)
-    return {**own, **state.signals}
+    return Columns({**own, **state.signals}, lazy)
 
 
 def count_tokens(pool: Pool, tokenizer: str) -> Int64[np.ndarray, "n"]:

@@ -7,6 +7,7 @@ not depend on threads.
 from __future__ import annotations
 
 import re
+from collections import ChainMap
 from collections.abc import Callable, Mapping
 
 import numpy as np
@@ -41,7 +42,9 @@ def evaluate(
     [0.0, 2.0]
     """
     names(expression, signals)
-    columns = dict(signals)
+    if expression.strip() in signals:
+        return signals[expression.strip()]
+    columns = ChainMap({}, signals)
     while (call := _CALL.search(expression)) is not None:
         stop = _closing(expression, call.end())
         name = f"__column_{len(columns)}"

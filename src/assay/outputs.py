@@ -13,10 +13,10 @@ Everything appears by rename. A rerun skips the shards that are there and writes
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import final
+from typing import Any, final
 
 import msgspec
 import numpy as np
@@ -25,16 +25,17 @@ from assay.decide import Decision
 from assay.errors import RunError
 from assay.io import files, ids, writer
 from assay.io import store as stored
-from assay.io.ledger import write_manifest_part, write_quarantine
+from assay.io.ledger import write_manifest_pieces, write_quarantine
 from assay.io.sources import Piece, Shard
 from assay.recipe import Recipe, Write
 from assay.run.passes import Pool
 from assay.runs import Run
 from assay.state import State
-from assay.types import Texts, join_texts
+from assay.types import Texts
 
 CHOSEN, NOT_CHOSEN, QUARANTINED = "chosen", "not_chosen", "quarantined"
 STATUSES = (NOT_CHOSEN, CHOSEN, QUARANTINED)
+_COLUMNS = ("status", "why", "score", "rank", "weight")
 
 
 def begin(recipe: Recipe, out: Path) -> Run | None:
@@ -98,7 +99,7 @@ class Ledger:
 
     def part(self, rows: slice) -> Ledger:
         """The same for some consecutive rows."""
-        arrays = {name: getattr(self, name)[rows] for name in ("status", "why", "score", "rank", "weight")}
+        arrays = {name: getattr(self, name)[rows] for name in _COLUMNS}
         return replace(self, **arrays)
 
     def counts(self) -> dict[str, int]:
@@ -106,6 +107,27 @@ class Ledger:
         counts = {name: int((self.status == code).sum()) for code, name in enumerate(STATUSES)}
         filtered = int(((self.status == STATUSES.index(NOT_CHOSEN)) & (self.why != 0)).sum())
         return {"input": len(self.status), **counts, "filtered": filtered}
+
+
+@final
+@dataclass(frozen=True)
+class Kept:
+    """A ledger laid down in a folder, for workers to map: a shard may have a hundred million rows."""
+
+    folder: Path
+    reasons: tuple[str, ...]
+
+    @classmethod
+    def of(cls, ledger: Ledger, folder: Path) -> Kept:
+        """Write the columns, one file each."""
+        for name in _COLUMNS:
+            stored.save(folder / f"{name}.npy", getattr(ledger, name))
+        return cls(folder, ledger.reasons)
+
+    def opened(self) -> Ledger:
+        """The ledger again, its columns mapped."""
+        columns = {name: stored.mapped(self.folder / f"{name}.npy") for name in _COLUMNS}
+        return Ledger(reasons=self.reasons, **columns)
 
 
 def write(recipe: Recipe, out: Path, pool: Pool, ledger: Ledger, content: str) -> None:
@@ -139,8 +161,10 @@ def _write_selected(how: Write, out: Path, pool: Pool, ledger: Ledger) -> None:
     tasks = [task for task in _copies(how, out, pool, ledger) if not task.final.exists()]
     for _ in pool.local.map(copy, [task for task in tasks if not task.part.exists()]):
         pass
-    for final_path in dict.fromkeys(task.final for task in tasks):
-        same = [task for task in tasks if task.final == final_path]
+    finals: dict[Path, list[Copy]] = {}
+    for task in tasks:
+        finals.setdefault(task.final, []).append(task)
+    for final_path, same in finals.items():
         _join(how, [str(task.part) for task in same], same[0].piece.shard, str(final_path))
     if how.rows == "rows":
         writer.finish(
@@ -167,13 +191,17 @@ def _join(how: Write, parts: list[str], shard: Shard, final_path: str) -> None:
 
 
 def _copies(how: Write, out: Path, pool: Pool, ledger: Ledger) -> list[Copy]:
-    chosen, tasks = ledger.status == STATUSES.index(CHOSEN), []
+    chosen, tasks, lines_before, shard = ledger.status == STATUSES.index(CHOSEN), [], 0, -1
     for number, (piece, (first, stop)) in enumerate(zip(pool.pieces, pool.count().ranges, strict=True)):
+        lines_before = lines_before if piece.shard.index == shard else 0
+        shard = piece.shard.index
         if chosen[first:stop].any():
             keep = pool.count().padded(chosen[first:stop], number)
             name, index = out / "selected" / _name(how, piece.shard), pool.task(piece, ()).path(pool.index)
             part = out / ".parts" / f"{number:06d}"
-            tasks.append(Copy(piece, first, pool.fields.max_line, keep, part, name, how.rows == "ids", index))
+            only_ids = how.rows == "ids"
+            tasks.append(Copy(piece, first, lines_before, pool.fields.max_line, keep, part, name, only_ids, index))
+        lines_before += pool.count().lines[number]
     return tasks
 
 
@@ -184,6 +212,7 @@ class Copy:
 
     piece: Piece
     first: int
+    lines_before: int
     max_line: int
     keep: np.ndarray
     part: Path
@@ -195,16 +224,16 @@ class Copy:
 def copy(task: Copy) -> None:
     """Write one piece's chosen rows under a temporary name."""
     if task.only_ids:
-        names, _, _ = _identity((task.index,), task.piece.shard.name)
+        table, _ = stored.load_table(task.index)
         rows = np.flatnonzero(task.keep)
-        ids.write(str(task.part), rows + task.first, names.take(rows))
+        ids.write(str(task.part), rows + task.first, _ids(table, task.piece.shard.name, task.lines_before).take(rows))
     else:
         writer.copy_rows(task.piece, task.keep, str(task.part), task.max_line)
 
 
 def _write_manifest(out: Path, pool: Pool, ledger: Ledger) -> None:
     """One Parquet part for each shard, with a line for every row."""
-    tasks = []
+    tasks, kept = [], Kept.of(ledger, out / ".parts" / "ledger")
     numbered: dict[int, list[int]] = {}
     for number, piece in enumerate(pool.pieces):
         numbered.setdefault(piece.shard.index, []).append(number)
@@ -214,7 +243,7 @@ def _write_manifest(out: Path, pool: Pool, ledger: Ledger) -> None:
         if numbers and not final_path.exists():
             first, stop = pool.count().ranges[numbers[0]][0], pool.count().ranges[numbers[-1]][1]
             tables = tuple(pool.task(pool.pieces[number], ()).path(pool.index) for number in numbers)
-            tasks.append(Part(final_path, shard.name, first, tables, ledger.part(slice(first, stop))))
+            tasks.append(Part(final_path, shard.name, first, stop, tables, kept))
     for _ in pool.local.map(write_part, tasks):
         pass
 
@@ -227,44 +256,43 @@ class Part:
     final: Path
     shard: str
     first: int
+    stop: int
     tables: tuple[Path, ...]
-    ledger: Ledger
+    ledger: Kept
 
 
 def write_part(task: Part) -> None:
-    """Join ids and sizes from the store with what became of the rows."""
-    ledger, n = task.ledger, len(task.ledger.status)
-    names, sources, sizes = _identity(task.tables, task.shard)
-    write_manifest_part(
-        str(task.final),
-        {
-            "row": np.arange(task.first, task.first + n),
-            "id": names.head(n),
-            "shard": task.shard,
-            "source": sources.head(n),
-            "bytes": sizes[:n],
-            "status": (ledger.status, STATUSES),
-            "reason": (ledger.why, ledger.reasons),
-            "score": ledger.score,
-            "rank": ledger.rank,
-            "weight": ledger.weight,
-        },
-    )
+    """Join ids and sizes from the store with what became of the rows, a piece of the shard at a time."""
+    write_manifest_pieces(str(task.final), _manifest_pieces(task))
 
 
-def _identity(tables: Sequence[Path], shard: str) -> tuple[Texts, Texts, np.ndarray]:
-    """Ids (`shard:line` where a row has none), sources and sizes of a shard's rows."""
-    names, sources, sizes, lines_before = [], [], [], 0
-    for path in tables:
+def _manifest_pieces(task: Part) -> Iterator[dict[str, Any]]:
+    first, lines_before, ledger = task.first, 0, task.ledger.opened()
+    for path in task.tables:
         table, facts = stored.load_table(path)
-        if facts["rows"]:  # a piece in the middle of a long line has none, and no columns either
-            names.append(_ids(table, shard, lines_before))
-            sources.append(
-                stored.texts(table["source"]) if "source" in table.column_names else Texts.of([""] * len(table))
-            )
-            sizes.append(table["bytes"].to_numpy())
+        n = min(facts["rows"], task.stop - first)
+        if n > 0:  # a piece in the middle of a long line has no rows, and no columns either
+            yield _manifest_rows(task.shard, first, table, lines_before, ledger.part(slice(first, first + n)))
         lines_before += facts["lines"]
-    return join_texts(names), join_texts(sources), np.concatenate(sizes or [np.zeros(0, np.int64)])
+        first += n
+
+
+def _manifest_rows(shard: str, first: int, table: stored.Table, lines_before: int, ledger: Ledger) -> dict[str, Any]:
+    """The manifest's columns for the rows of one piece."""
+    n = len(ledger.status)
+    sources = stored.texts(table["source"]).head(n) if "source" in table.column_names else ""
+    return {
+        "row": np.arange(first, first + n),
+        "id": _ids(table, shard, lines_before).head(n),
+        "shard": shard,
+        "source": sources,
+        "bytes": table["bytes"].to_numpy()[:n],
+        "status": (ledger.status, STATUSES),
+        "reason": (ledger.why, ledger.reasons),
+        "score": ledger.score,
+        "rank": ledger.rank,
+        "weight": ledger.weight,
+    }
 
 
 def _ids(table: stored.Table, shard: str, lines_before: int) -> Texts:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections import ChainMap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, final
@@ -162,7 +163,7 @@ class Signals:
 
     def adding(self, name: str, column: Shaped[np.ndarray, "n ..."]) -> Signals:
         """These signals and one more."""
-        return Signals({**self.columns, name: column})
+        return Signals(ChainMap({name: column}, self.columns))
 
 
 @final
@@ -170,7 +171,7 @@ class Signals:
 class Groups:
     """A group for every row: `ids (n,)` index `names`; -1 is a row of no group."""
 
-    ids: Int64[np.ndarray, "n"]
+    ids: Int[np.ndarray, "n"]
     names: tuple[str, ...]
 
 
@@ -232,6 +233,8 @@ class Limit:
 
     def prefix(self, order: Int64[np.ndarray, "k"]) -> Int64[np.ndarray, "k"]:
         """The longest prefix of `order` that fits; it stops at the first row that does not."""
+        if self.unit == "examples":
+            return order[: self.amount]
         spent = np.cumsum(self.cost[order], dtype=np.int64)
         return order[: int(np.searchsorted(spent, self.amount, side="right"))]
 

@@ -25,7 +25,7 @@ MANIFEST = pa.schema(
         ("weight", pa.float64()),
     ]
 )  # fmt: skip
-_GROUP_ROWS = 1 << 18
+_GROUP_ROWS = 1 << 17
 
 
 def write_manifest_part(path: str, columns: Mapping[str, Any]) -> None:
@@ -34,11 +34,21 @@ def write_manifest_part(path: str, columns: Mapping[str, Any]) -> None:
     A string column may be `Texts`, a list, an object array, one string for all rows, or (codes, names); null (None) is
     allowed in lists.
     """
-    size = len(columns["row"])
-    arrays = [_array(columns[field.name], field.type, size) for field in MANIFEST]
-    with atomic_write(path) as file:
-        table = pa.Table.from_arrays(arrays, schema=MANIFEST)
-        pq.write_table(table, file, compression="zstd", row_group_size=_GROUP_ROWS)
+    write_manifest_pieces(path, [columns])
+
+
+def write_manifest_pieces(path: str, pieces: Iterable[Mapping[str, Any]]) -> None:
+    """The same from consecutive pieces of a part, of which a row group's worth is in memory at a time."""
+    waiting: list[pa.Table] = []
+    with atomic_write(path) as file, pq.ParquetWriter(file, MANIFEST, compression="zstd") as writer:
+        for columns in pieces:
+            arrays = [_array(columns[field.name], field.type, len(columns["row"])) for field in MANIFEST]
+            waiting.append(pa.Table.from_arrays(arrays, schema=MANIFEST))
+            if sum(map(len, waiting)) >= _GROUP_ROWS:
+                writer.write_table(pa.concat_tables(waiting), row_group_size=_GROUP_ROWS)
+                waiting.clear()
+        if waiting:
+            writer.write_table(pa.concat_tables(waiting), row_group_size=_GROUP_ROWS)
 
 
 def _array(values: Any, kind: pa.DataType, size: int) -> pa.Array:

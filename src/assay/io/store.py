@@ -22,7 +22,7 @@ from typing import Any, final
 import numpy as np
 import pyarrow as pa
 import xxhash
-from jaxtyping import Int64, UInt8
+from jaxtyping import Shaped, UInt8
 
 from assay import __version__
 from assay.errors import InputError
@@ -185,7 +185,7 @@ def read_lines(path: Path) -> Iterator[Any]:
             yield from (json.loads(line) for line in file)
 
 
-def mapped(path: Path) -> Int64[np.ndarray, "k"]:
+def mapped(path: Path) -> Shaped[np.ndarray, "k"]:
     """A saved array, mapped instead of read."""
     return np.load(path, mmap_mode="r", allow_pickle=False)
 

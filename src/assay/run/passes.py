@@ -26,7 +26,7 @@ from assay.io.sources import Piece, Shard, plan
 from assay.io.store import Store
 from assay.run.jobs import Gather, Index, Job, Reduce, unreadable_path
 from assay.run.local import Local
-from assay.run.table import Table, build
+from assay.run.table import Counted, Table, build
 from assay.run.visit import Visit, peak_memory, visit
 from assay.types import Batch, Texts, join_texts
 
@@ -166,10 +166,12 @@ class Pool(Rows):
 
     def column(self, file: str) -> Shaped[np.ndarray, "n"]:
         """A stored result of one number per row, (n,), after its pass; `file` is the job's."""
-        parts = [np.zeros(0)]
+        whole: np.ndarray | None = None
         for piece, (first, stop) in zip(self.pieces, self.count().ranges, strict=True):
-            parts.append(np.asarray(stored.load(self.task(piece, ()).at(file)))[: stop - first])
-        return np.concatenate(parts)
+            part = np.asarray(stored.load(self.task(piece, ()).at(file)))
+            whole = np.empty(len(self.count()), part.dtype) if whole is None else whole
+            whole[first:stop] = part[: stop - first]
+        return np.zeros(0) if whole is None else whole
 
     def unreadable(self) -> Iterator[dict[str, Any]]:
         """Every row that cannot be read, in row order, as `quarantine.jsonl` lists it."""
@@ -222,17 +224,20 @@ class Pool(Rows):
 
     def _settle(self) -> None:
         """Build the row table, and file each whole shard under its content."""
-        loaded = [stored.load_table(self.task(piece, ()).path(self.index)) for piece in self.pieces]
+        counted = [self._counted(piece) for piece in self.pieces]
         contents: dict[int, list[str]] = {}
-        for piece, (_, facts) in zip(self.pieces, loaded, strict=True):
-            contents.setdefault(piece.shard.index, []).append(facts["content"])
+        for piece, found in zip(self.pieces, counted, strict=True):
+            contents.setdefault(piece.shard.index, []).append(found.facts["content"])
         planned = Counter(piece.shard.index for piece in self.planned)
         for index, parts in contents.items():
             if len(parts) == planned[index] and self.store.content(self.stats[index]) is None:
                 self.store.finish(self.stats[index], stored.digest(parts, self.fields, self.columns))
-        self.table = build(loaded, self.fields.extra, self.limit)
+        self.table = build(counted, self.fields.extra, self.limit)
         if self.limit is not None:
             self.alive = self.table.readable
+
+    def _counted(self, piece: Piece) -> Counted:
+        return Counted.of(*stored.load_table(self.task(piece, ()).path(self.index)), self.fields.extra)
 
     def _count_to_limit(self) -> None:
         """Count pieces until they hold `limit` rows, and forget the rest."""

@@ -16,7 +16,6 @@ from jaxtyping import Bool, Int32, Int64, UInt64
 from assay.types import Groups, occurrence
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
-Loaded = tuple[pa.Table, dict[str, Any]]
 
 
 @final
@@ -43,7 +42,7 @@ class Table:
     @property
     def groups(self) -> Groups | None:
         """The sources as groups; None where no row names one."""
-        return None if self.sources is None else Groups(self.sources.astype(np.int64), self.source_names)
+        return None if self.sources is None else Groups(self.sources, self.source_names)
 
     @property
     def distinct_hashes(self) -> UInt64[np.ndarray, "n"]:
@@ -55,48 +54,74 @@ class Table:
         return np.concatenate([mask, np.zeros(self.counts[piece] - len(mask), bool)])
 
 
-def build(loaded: Sequence[Loaded], extra: Sequence[str], limit: int | None) -> Table:
-    """Join the tables of all pieces, in order, cut to `limit` rows."""
-    counts = np.array([facts["rows"] for _, facts in loaded], np.int64)
+@final
+@dataclass(frozen=True)
+class Counted:
+    """What the table takes from one piece, copied out, so that the rest of what is stored leaves memory at once."""
+
+    facts: dict[str, Any]
+    columns: dict[str, np.ndarray]
+    sources: tuple[str, ...]
+
+    @classmethod
+    def of(cls, table: pa.Table, facts: dict[str, Any], extra: Sequence[str]) -> Counted:
+        """Copy sizes, hashes, readability, the numbers asked for, and sources as codes."""
+        names = [name for name in ("bytes", "hash", "readable", *extra) if name in table.column_names]
+        columns = {name: np.array(table[name].to_numpy(zero_copy_only=False)) for name in names}
+        if "source" not in table.column_names:
+            return cls(facts, columns, ())
+        coded = table["source"].combine_chunks().dictionary_encode()
+        columns["source"] = np.array(coded.indices.to_numpy(zero_copy_only=False), np.int32)
+        return cls(facts, columns, tuple(coded.dictionary.to_pylist()))
+
+
+def build(pieces: Sequence[Counted], extra: Sequence[str], limit: int | None) -> Table:
+    """Join what all pieces counted, in order, cut to `limit` rows."""
+    counts = np.array([piece.facts["rows"] for piece in pieces], np.int64)
     stops = np.minimum(np.cumsum(counts), np.iinfo(np.int64).max if limit is None else limit)
     starts = np.concatenate([np.zeros(1, np.int64), stops[:-1]])
-    tables = [table for table, facts in loaded if facts["rows"]]
-    sources, names = _sources(tables, limit)
+    held = [piece for piece in pieces if piece.facts["rows"]]
+    sources, names = _sources(held, limit)
     return Table(
         ranges=tuple(zip(starts.tolist(), stops.tolist(), strict=True)),
         counts=tuple(counts.tolist()),
-        sizes=_column(tables, "bytes", np.int64)[:limit],
-        hashes=_column(tables, "hash", np.uint64)[:limit],
-        readable=_column(tables, "readable", bool)[:limit],
+        sizes=_column(held, "bytes", np.int64)[:limit],
+        hashes=_column(held, "hash", np.uint64)[:limit],
+        readable=_column(held, "readable", bool)[:limit],
         sources=sources,
         source_names=names,
-        extra={name: _column(tables, name, np.float64)[:limit] for name in extra},
-        blank=sum(facts["blank"] for _, facts in loaded),
-        lines=tuple(facts["lines"] for _, facts in loaded),
-        bad=_bad(loaded, starts, limit),
+        extra={name: _column(held, name, np.float64)[:limit] for name in extra},
+        blank=sum(piece.facts["blank"] for piece in pieces),
+        lines=tuple(piece.facts["lines"] for piece in pieces),
+        bad=_bad(pieces, starts, limit),
     )
 
 
-def _column(tables: Sequence[pa.Table], name: str, dtype: Any) -> np.ndarray:
-    if not tables:
-        return np.zeros(0, dtype)
-    return np.concatenate([table[name].to_numpy(zero_copy_only=False).astype(dtype, copy=False) for table in tables])
+def _column(pieces: Sequence[Counted], name: str, dtype: Any) -> np.ndarray:
+    """One column of all pieces; each piece lets go of its part."""
+    parts = [piece.columns.pop(name).astype(dtype, copy=False) for piece in pieces]
+    return np.concatenate(parts) if parts else np.zeros(0, dtype)
 
 
-def _sources(tables: Sequence[pa.Table], limit: int | None) -> tuple[np.ndarray | None, tuple[str, ...]]:
+def _sources(pieces: Sequence[Counted], limit: int | None) -> tuple[np.ndarray | None, tuple[str, ...]]:
     """Codes by first appearance; a row that names no source has the source ''."""
-    if not tables or "source" not in tables[0].column_names:
+    if not pieces or "source" not in pieces[0].columns:
         return None, ()
-    coded = pa.chunked_array([chunk for table in tables for chunk in table["source"].chunks]).dictionary_encode()
-    coded = coded.unify_dictionaries().combine_chunks()
-    return coded.indices.to_numpy(zero_copy_only=False)[:limit].astype(np.int32), tuple(coded.dictionary.to_pylist())
+    codes: dict[str, int] = {}
+    for piece in pieces:
+        for name in piece.sources:
+            codes.setdefault(name, len(codes))
+    parts = [
+        np.array([codes[name] for name in piece.sources], np.int32)[piece.columns.pop("source")] for piece in pieces
+    ]
+    return np.concatenate(parts)[:limit], tuple(codes)
 
 
-def _bad(loaded: Sequence[Loaded], starts: np.ndarray, limit: int | None) -> dict[str, np.ndarray]:
+def _bad(pieces: Sequence[Counted], starts: np.ndarray, limit: int | None) -> dict[str, np.ndarray]:
     """Unreadable rows by reason, as global row numbers."""
     found: dict[str, list[np.ndarray]] = {}
-    for (_, facts), start in zip(loaded, starts, strict=True):
-        for reason, rows in facts["bad"].items():
+    for piece, start in zip(pieces, starts, strict=True):
+        for reason, rows in piece.facts["bad"].items():
             found.setdefault(reason, []).append(start + np.array(rows, np.int64))
     joined = {reason: np.concatenate(parts) for reason, parts in found.items()}
     return {reason: rows if limit is None else rows[rows < limit] for reason, rows in joined.items()}
