@@ -151,7 +151,7 @@ def show_why(info: Facts, console: Console) -> None:
     style = next((colour for key, _, _, colour in view.OUTCOMES if key == status), "")
     console.print()
     console.print(_plain(f"Row {count(info.get('row'))}"), _plain(status.replace("_", " "), f"bold {style}".strip()))
-    said = part(info, "reason")
+    said = part(info, "sentence") or part(info, "reason")
     if said:
         console.print(_inset(_plain(visible(said))))
     facts = _grid(2)
@@ -336,7 +336,7 @@ def _files(folder: str) -> Table:
     for name, words in (
         ("selected/", "the chosen rows, as they came"),
         ("manifest.parquet/", "one line for every input row"),
-        ("report.html", "this report with plots, once assay report has drawn it"),
+        ("report.html", "the report with plots, drawn by assay report"),
     ):
         table.add_row(_plain(f"{visible(root)}/{name}"), _plain(words, "dim"))
     return table
