@@ -136,8 +136,16 @@ def write(recipe: Recipe, out: Path, pool: Pool, ledger: Ledger, content: str) -
     `content` is a digest of what the run was made of.
     """
     _same_content(out, content)
-    _write_selected(recipe.write, out, pool, ledger)
-    _write_manifest(out, pool, ledger)
+    how = recipe.write
+    if how.rows == "rows":
+        pool.refuse_changes()
+    copies = [] if how.rows == "none" else [one for one in _copies(how, out, pool, ledger) if not one.final.exists()]
+    lacking = [one for one in copies if not one.part.exists()]
+    for _ in pool.local.map(
+        _work, [*_parts(out, pool, ledger), *lacking]
+    ):  # the manifest first: its parts take longest
+        pass
+    _write_selected(how, out, pool, copies)
     write_quarantine(str(out / "quarantine.jsonl"), pool.unreadable())
     files.remove_folder(out / ".parts")
 
@@ -152,17 +160,18 @@ def _same_content(out: Path, content: str) -> None:
     files.write_json(str(marker), {"content": content})
 
 
-def _write_selected(how: Write, out: Path, pool: Pool, ledger: Ledger) -> None:
-    """Copy chosen rows piece by piece, then join each shard's parts under its final name."""
-    if how.rows == "none":
-        return
-    if how.rows == "rows":
-        pool.refuse_changes()
-    tasks = [task for task in _copies(how, out, pool, ledger) if not task.final.exists()]
-    for _ in pool.local.map(copy, [task for task in tasks if not task.part.exists()]):
-        pass
+def _work(task: Part | Copy) -> None:
+    """One thing to write: a part of the manifest, or a piece's chosen rows."""
+    if isinstance(task, Part):
+        write_part(task)
+    else:
+        copy(task)
+
+
+def _write_selected(how: Write, out: Path, pool: Pool, copies: list[Copy]) -> None:
+    """Join each shard's copied rows under its final name."""
     finals: dict[Path, list[Copy]] = {}
-    for task in tasks:
+    for task in copies:
         finals.setdefault(task.final, []).append(task)
     for final_path, same in finals.items():
         _join(how, [str(task.part) for task in same], same[0].piece.shard, str(final_path))
@@ -231,8 +240,8 @@ def copy(task: Copy) -> None:
         writer.copy_rows(task.piece, task.keep, str(task.part), task.max_line)
 
 
-def _write_manifest(out: Path, pool: Pool, ledger: Ledger) -> None:
-    """One Parquet part for each shard, with a line for every row."""
+def _parts(out: Path, pool: Pool, ledger: Ledger) -> list[Part]:
+    """Parts of the manifest to write: one for each shard, with a line for every row."""
     tasks, kept = [], Kept.of(ledger, out / ".parts" / "ledger")
     numbered: dict[int, list[int]] = {}
     for number, piece in enumerate(pool.pieces):
@@ -244,8 +253,7 @@ def _write_manifest(out: Path, pool: Pool, ledger: Ledger) -> None:
             first, stop = pool.count().ranges[numbers[0]][0], pool.count().ranges[numbers[-1]][1]
             tables = tuple(pool.task(pool.pieces[number], ()).path(pool.index) for number in numbers)
             tasks.append(Part(final_path, shard.name, first, stop, tables, kept))
-    for _ in pool.local.map(write_part, tasks):
-        pass
+    return tasks
 
 
 @final
@@ -286,7 +294,7 @@ def _manifest_rows(shard: str, first: int, table: stored.Table, lines_before: in
         "id": _ids(table, shard, lines_before).head(n),
         "shard": shard,
         "source": sources,
-        "bytes": table["bytes"].to_numpy()[:n],
+        "bytes": stored.numbers(table["bytes"])[:n],
         "status": (ledger.status, STATUSES),
         "reason": (ledger.why, ledger.reasons),
         "score": ledger.score,
@@ -299,5 +307,5 @@ def _ids(table: stored.Table, shard: str, lines_before: int) -> Texts:
     names = stored.texts(table["id"]) if "id" in table.column_names else None
     if names is not None and names.sizes.all():
         return names
-    lines = (table["line"].to_numpy() + lines_before).tolist()
+    lines = (stored.numbers(table["line"]) + lines_before).tolist()
     return Texts.of([(names[row] if names else "") or f"{shard}:{line}" for row, line in enumerate(lines)])

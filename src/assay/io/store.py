@@ -211,6 +211,16 @@ def load_table(path: Path) -> tuple[pa.Table, dict[str, Any]]:
     return table, json.loads(table.schema.metadata[b"facts"])
 
 
+def numbers(column: pa.ChunkedArray) -> Shaped[np.ndarray, "k"]:
+    """A column of numbers or truths of a stored table, without `to_numpy`, which would import pandas where it is installed."""
+    array = column.combine_chunks()
+    data = array.buffers()[1]
+    if pa.types.is_boolean(array.type):
+        bits = np.unpackbits(np.frombuffer(data, np.uint8), bitorder="little")
+        return bits[array.offset : array.offset + len(array)].astype(bool)
+    return np.frombuffer(data, array.type.to_pandas_dtype())[array.offset : array.offset + len(array)]
+
+
 def texts(column: pa.ChunkedArray) -> Texts:
     """A string column of a stored table, as Texts without a copy where it is one chunk."""
     array = column.combine_chunks()

@@ -124,7 +124,7 @@ class Pool(Rows):
             inside = inside[self.count().readable[inside]]
             if len(inside):
                 table, _ = stored.load_table(self.task(piece, ()).path(self.index))
-                spans = np.stack([table[name].to_numpy()[inside - first] for name in ("offset", "length")], axis=1)
+                spans = np.stack([stored.numbers(table[name])[inside - first] for name in ("offset", "length")], axis=1)
                 batch = read_rows(piece.shard, self.fields, self.columns, spans)
                 yield Batch(inside, batch.hashes, batch.columns)
 

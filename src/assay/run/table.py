@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 from jaxtyping import Bool, Int32, Int64, UInt64
 
+from assay.io import store as stored
 from assay.types import Groups, occurrence
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
@@ -67,11 +68,11 @@ class Counted:
     def of(cls, table: pa.Table, facts: dict[str, Any], extra: Sequence[str]) -> Counted:
         """Copy sizes, hashes, readability, the numbers asked for, and sources as codes."""
         names = [name for name in ("bytes", "hash", "readable", *extra) if name in table.column_names]
-        columns = {name: np.array(table[name].to_numpy(zero_copy_only=False)) for name in names}
+        columns = {name: np.array(stored.numbers(table[name])) for name in names}
         if "source" not in table.column_names:
             return cls(facts, columns, ())
         coded = table["source"].combine_chunks().dictionary_encode()
-        columns["source"] = np.array(coded.indices.to_numpy(zero_copy_only=False), np.int32)
+        columns["source"] = np.array(stored.numbers(pa.chunked_array([coded.indices])), np.int32)
         return cls(facts, columns, tuple(coded.dictionary.to_pylist()))
 
 

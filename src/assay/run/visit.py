@@ -95,10 +95,10 @@ def _blocks(task: Visit) -> Iterator[tuple[Block | None, Batch, int]]:
 
 def _known(task: Visit, table: store.Table) -> Iterator[tuple[None, Batch, int]]:
     """The living rows of a counted piece, their text taken from where it is known to lie."""
-    readable, hashes = table["readable"].to_numpy(), table["hash"].to_numpy()
+    readable, hashes = store.numbers(table["readable"]), store.numbers(table["hash"])
     rows = np.flatnonzero(readable if task.alive is None else readable & task.alive)
     names = ("text_offset", "text_length", "text_flags")
-    spans = np.stack([table[name].to_numpy() for name in names], axis=1)[rows]
+    spans = np.stack([store.numbers(table[name]) for name in names], axis=1)[rows]
     done, counted = 0, 0
     for texts in read_texts(task.piece, spans):
         here = rows[done : done + len(texts)]
