@@ -136,6 +136,7 @@ def write(recipe: Recipe, out: Path, pool: Pool, ledger: Ledger, content: str) -
     `content` is a digest of what the run was made of.
     """
     _same_content(out, content)
+    files.remove_leftovers(out, beside=("store",))
     how = recipe.write
     if how.rows == "rows":
         pool.refuse_changes()

@@ -56,6 +56,7 @@ def verify(run: Run, asked: Asked, workers: int | None = None, watch: Watch = qu
         plan = _plan(run, asked, pool, found, trial)
         results = _trials(plan, proxy, question, pool, run.path / ".trial")
     told = verdict(plan, results, trial, proxy, question)
+    told["budget"]["tokens"] = _tokens(run, plan.budget)
     told["overlap"] = {"documents": len(found), "removed": len(found) if asked.decontaminate else 0}
     told["selection_cost"] = {
         "seconds": run.facts["seconds"],
@@ -66,6 +67,12 @@ def verify(run: Run, asked: Asked, workers: int | None = None, watch: Watch = qu
         "versions": {"assay": __version__, "python": platform.python_version()},
     }
     return _write(run, told, asked)
+
+
+def _tokens(run: Run, budget: int) -> int | None:
+    """The arms' budget in tokens, where the run counted them: in proportion to the choice's bytes."""
+    tokens = run.facts["tokens"]
+    return None if tokens is None else round(tokens["chosen"] * budget / run.facts["bytes"]["chosen"])
 
 
 def _question(run: Run, asked: Asked, pool: Pool) -> Question:

@@ -18,6 +18,7 @@ from typing import Any, BinaryIO, cast
 
 from assay.errors import InputError, RunError
 
+_TEMPORARY = ".tmp-"
 _URL = re.compile(r"^[a-zA-Z][a-zA-Z0-9+.\-]*://|^[a-zA-Z][a-zA-Z0-9+.\-]*::")
 
 
@@ -97,7 +98,8 @@ def atomic_write(path: str, durable: bool = True) -> Iterator[BinaryIO]:
     ['a']
     """
     make_parents(path)
-    temporary = f"{path}.tmp-{os.getpid()}-{threading.get_ident()}"
+    folder, name = os.path.split(os.path.abspath(path))
+    temporary = os.path.join(folder, f".{name}{_TEMPORARY}{os.getpid()}-{threading.get_ident()}")
     try:
         with open(temporary, "wb") as file:
             yield file
@@ -148,6 +150,15 @@ def locked(folder: str | os.PathLike[str]) -> Iterator[None]:
                 f"{os.fspath(folder)} is being written by another run; wait for it, or give another --out"
             ) from None
         yield
+
+
+def remove_leftovers(folder: str | os.PathLike[str], beside: tuple[str, ...] = ()) -> None:
+    """Remove what killed writers left half-written below a folder that this process holds; folders named `beside` are passed over."""
+    for parent, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if name not in beside]
+        for name in names:
+            if name.startswith(".") and _TEMPORARY in name:
+                os.unlink(os.path.join(parent, name))
 
 
 def remove_folder(folder: str | os.PathLike[str]) -> None:
