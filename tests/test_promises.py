@@ -285,6 +285,18 @@ def test_a_finished_run_stands(tmp_path: Path):
     assert before == {path: path.stat().st_mtime_ns for path in before}
 
 
+def test_what_a_killed_writer_left_is_removed_by_the_rerun(tmp_path: Path):
+    pool, run = jsonl(tmp_path / "pool.jsonl", examples()), tmp_path / "run"
+    done(pool, *RECIPES["random"], "--out", run)
+    before = products(run)
+    left = [run / "manifest.parquet" / ".000000.parquet.tmp-7-7", run / "selected" / ".pool.jsonl.tmp-7-7"]
+    for path in left:
+        path.write_bytes(b"half of it")
+    (run / "run.json").unlink()
+    done(pool, *RECIPES["random"], "--out", run)
+    assert products(run) == before and not any(path.exists() for path in left)
+
+
 def test_another_recipe_into_the_same_run_is_refused(tmp_path: Path):
     pool = jsonl(tmp_path / "pool.jsonl", examples())
     done(pool, *RECIPES["random"], "--out", tmp_path / "run")

@@ -95,7 +95,7 @@ class Pool(Rows):
     def reduce(self, part: Part, merge: Merge) -> Any:
         """See `Rows.reduce`; each piece's part is kept in the store under what made it."""
         job = Reduce(part, merge, stored.digest(part, merge.__module__, merge.__qualname__, self.alive_key()))
-        self.visit(f"fit {type(part).__name__.lower()}", (job,))
+        self.visit(f"fit {type(part).__name__.strip('_').lower()}", (job,))
         merged = None
         for piece in self.pieces:
             tree = stored.load(self.task(piece, (job,)).path(job))
