@@ -153,7 +153,7 @@ def locked(folder: str | os.PathLike[str]) -> Iterator[None]:
 
 
 def remove_leftovers(folder: str | os.PathLike[str], beside: tuple[str, ...] = ()) -> None:
-    """Remove what killed writers left half-written below a folder that this process holds; folders named `beside` are passed over."""
+    """Remove what killed writers left half-written below a folder that this process holds, but for folders named `beside`."""
     for parent, folders, names in os.walk(folder):
         folders[:] = [name for name in folders if name not in beside]
         for name in names:
