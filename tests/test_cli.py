@@ -743,3 +743,19 @@ def test_a_chat_is_rendered_for_scoring_and_kept_whole(tmp_path: Path):
     assert manifest(tmp_path / "run")["bytes"].to_list() == [
         len(f"user: {text}\nassistant: yes") for text in ("hi", "a long question")
     ]
+
+
+def test_files_of_one_pool_may_have_other_fields(tmp_path: Path):
+    for name, rows in (
+        ("a.jsonl", [{"instruction": "add", "output": f"one and {n}", "id": f"a{n}"} for n in range(20)]),
+        ("b.jsonl", [{"text": f"a text of number {n}"} for n in range(20)]),
+        ("c.jsonl", [{"messages": [{"role": "user", "content": f"hello {n}"}]} for n in range(20)]),
+    ):
+        jsonl(tmp_path / "pool" / name, rows)
+    run = tmp_path / "run"
+    done(tmp_path / "pool", "--method", "random", "--budget", "100%", "--out", run)
+    assert told(run)["counts"]["chosen"] == 60
+    ids = manifest(run)["id"].to_list()
+    assert ids[0] == "a0" and ids[20] == "b.jsonl:1"
+    done(run, "--budget", "50%", "--out", tmp_path / "again")
+    assert told(tmp_path / "again")["counts"]["chosen"] == 30

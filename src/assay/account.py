@@ -60,6 +60,7 @@ def write(recipe: Recipe, out: Path, state: State, decision: Decision, ledger: L
         "store": _place_of_store(pool, out),
         "shards": [{**asdict(shard), "path": files.absolute(shard.path)} for shard in pool.shards],
         "fields": asdict(pool.fields),
+        "other_fields": {str(index): asdict(fields) for index, fields in pool.others.items()},
         "stats": {str(index): stat for index, stat in pool.stats.items()},
         "pieces": [(piece.shard.index, piece.number, piece.start, piece.stop) for piece in pool.planned],
         "limit": pool.limit,
@@ -137,11 +138,16 @@ def reopen(run: Run, local: Local, watch: Watch = quiet) -> Pool:
     """The pool of a finished run, from the store alone."""
     told = run.facts
     shards = tuple(Shard(**{**shard, "files": tuple(shard["files"])}) for shard in told["shards"])
-    fields = Fields(**{**told["fields"], "extra": tuple(told["fields"]["extra"])})
+    fields = _fields(told["fields"])
+    others = {int(index): _fields(other) for index, other in told["other_fields"].items()}
     stats = {int(index): stat for index, stat in told["stats"].items()}
     pieces = tuple(Piece(shards[index], *place) for index, *place in told["pieces"])
     kept = store.Store(run.path / told["store"])
-    return Pool(shards, fields, kept, local, told["limit"], watch, stats, planned=pieces)
+    return Pool(shards, fields, kept, local, told["limit"], watch, stats, planned=pieces, others=others)
+
+
+def _fields(told: dict[str, Any]) -> Fields:
+    return Fields(**{**told, "extra": tuple(told["extra"])})
 
 
 def fits(run: Run) -> dict[str, Fitted]:

@@ -20,7 +20,7 @@ from assay.contracts import Scorer
 from assay.decide import Decision, decide, limit_for
 from assay.errors import InputError, RecipeError
 from assay.io import files, store
-from assay.io.fields import Fields, detect
+from assay.io.fields import Fields, detect, detect_others
 from assay.io.scores import join_scores
 from assay.io.sources import find
 from assay.recipe import MEASURED, Read, Recipe, Step
@@ -76,7 +76,8 @@ def open_pool(paths: tuple[str, ...], read: Read, kept: store.Store, local: Loca
     """A pool of whatever the paths name."""
     wanted = Fields(read.text_field, read.id_field, read.source_field, read.text, read.score_fields, read.max_line)
     shards = find(paths)
-    return Pool(shards, detect(shards, wanted), kept, local, read.limit, watch)
+    fields = detect(shards, wanted)
+    return Pool(shards, fields, kept, local, read.limit, watch, others=detect_others(shards, wanted, fields))
 
 
 def open_target(paths: tuple[str, ...], read: Read, kept: store.Store, local: Local) -> Pool:

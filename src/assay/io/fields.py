@@ -6,6 +6,7 @@ import contextlib
 import csv
 import io
 import json
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
@@ -47,6 +48,7 @@ _SOURCE = (
     "pile_set_name", "meta.redpajama_set_name", "category",
 )  # fmt: skip
 _LOOK_AT = 100
+_MANY = 1000  # shards
 
 
 def detect(shards: Sequence[Shard], fields: Fields) -> Fields:
@@ -78,6 +80,37 @@ def detect(shards: Sequence[Shard], fields: Fields) -> Fields:
         id=fields.id or next(filter(seen, _ID), None),
         source=fields.source or next(filter(seen, _SOURCE), None),
     )
+
+
+def detect_others(shards: Sequence[Shard], wanted: Fields, found: Fields) -> dict[int, Fields]:
+    """Fields of the shards that `found` (of the first one) does not fit, by shard; nothing where the user named the text.
+
+    A pool of several data sets has several layouts. Of more than a thousand shards one of each folder and format is looked
+    at; a shard that fits nothing is left to `found`, and its rows will say what they lack.
+    """
+    if wanted.text is not None or wanted.template is not None:
+        return {}
+    alike: dict[tuple[str, str], Fields] = {}
+    others: dict[int, Fields] = {}
+    for shard in shards:
+        key = (os.path.dirname(shard.path), shard.format) if len(shards) > _MANY else (shard.path, "")
+        if key not in alike:
+            alike[key] = _fitting(shard, wanted, found)
+        if alike[key] != found:
+            others[shard.index] = alike[key]
+    return others
+
+
+def _fitting(shard: Shard, wanted: Fields, found: Fields) -> Fields:
+    """`found` where it fits a shard's first rows, otherwise what fits them."""
+    rows = list(islice(head(shard), _LOOK_AT)) if shard.format != "text" and shard.size else []
+    names = [name for _, name in found.parts if name]
+    if not rows or any(all(get(row, name) is not None for name in names) for row in rows):
+        return found
+    try:
+        return detect([shard], wanted)
+    except InputError:
+        return found
 
 
 def _text(rows: list[dict[str, Any]], fields: Fields, path: str) -> tuple[str | None, str | None]:

@@ -66,14 +66,21 @@ class Pool(Rows):
     table: Table | None = None
     alive: np.ndarray | None = None
     planned: tuple[Piece, ...] = ()
+    others: dict[int, Fields] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.planned = self.planned or plan(self.shards)
         self.pieces = self.planned
-        self.columns = tuple(name for name in ("id", "source") if getattr(self.fields, name)) + self.fields.extra
+        layouts = (self.fields, *self.others.values())
+        named = tuple(name for name in ("id", "source") if any(getattr(fields, name) for fields in layouts))
+        self.columns = named + self.fields.extra
         self.index = Index(self.columns)
         if not self.stats:
             self.stats = self._current_stats()
+
+    def fields_of(self, shard: Shard) -> Fields:
+        """Where a shard's rows have their text; shards of one pool may differ."""
+        return self.others.get(shard.index, self.fields)
 
     def __len__(self) -> int:
         self.count()
@@ -125,7 +132,7 @@ class Pool(Rows):
             if len(inside):
                 table, _ = stored.load_table(self.task(piece, ()).path(self.index))
                 spans = np.stack([stored.numbers(table[name])[inside - first] for name in ("offset", "length")], axis=1)
-                batch = read_rows(piece.shard, self.fields, self.columns, spans)
+                batch = read_rows(piece.shard, self.fields_of(piece.shard), self.columns, spans)
                 yield Batch(inside, batch.hashes, batch.columns)
 
     def gather(self, rows: Int64[np.ndarray, "k"], use: Callable[[Batch], Any]) -> Iterator[tuple[int, Any]]:
@@ -157,7 +164,7 @@ class Pool(Rows):
                 raise InputError(f"{shard.path} has changed since it was read; select again from the pool as it is now")
 
     def _current_stats(self) -> dict[int, str]:
-        return {shard.index: stored.stat_key(shard, (self.fields, self.columns)) for shard in self.shards}
+        return {shard.index: stored.stat_key(shard, (self.fields_of(shard), self.columns)) for shard in self.shards}
 
     def batches(self) -> Iterator[Batch]:
         """Every living row with its text and columns, block by block, in row order."""
@@ -231,7 +238,8 @@ class Pool(Rows):
         planned = Counter(piece.shard.index for piece in self.planned)
         for index, parts in contents.items():
             if len(parts) == planned[index] and self.store.content(self.stats[index]) is None:
-                self.store.finish(self.stats[index], stored.digest(parts, self.fields, self.columns))
+                layout = self.others.get(index, self.fields)
+                self.store.finish(self.stats[index], stored.digest(parts, layout, self.columns))
         self.table = build(counted, self.fields.extra, self.limit)
         if self.limit is not None:
             self.alive = self.table.readable
@@ -253,7 +261,7 @@ class Pool(Rows):
     def task(self, piece: Piece, jobs: tuple[Job, ...], alive: np.ndarray | None = None) -> Visit:
         """The work of one piece."""
         folder = self.store.folder(self.stats[piece.shard.index])
-        task = Visit(piece, self.fields, self.columns, folder, jobs, alive)
+        task = Visit(piece, self.fields_of(piece.shard), self.columns, folder, jobs, alive)
         only_text = set(self.needs) <= {"text"} and self.index not in jobs
         return replace(task, index=task.path(self.index)) if only_text else task
 
