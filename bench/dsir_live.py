@@ -53,7 +53,8 @@ class Held(Rows):
         return merged
 
     def sample(self, k: int) -> Batch:
-        raise NotImplementedError("dsir_reference does not sample")
+        rows = np.sort(np.argsort(self.batch.hashes, kind="stable")[:k])
+        return Batch(rows, self.batch.hashes[rows], {"text": self.batch.text.take(rows)})
 
     def __len__(self) -> int:
         return len(self.batch)

@@ -1,4 +1,4 @@
-"""What every test may ask for: real text in memory, and the rule that nothing is skipped unseen in CI.
+"""The rule that nothing is skipped unseen in CI.
 
 With ASSAY_CI=1 a session fails if a test was skipped for any reason but the two that a machine may lack: "needs GPU"
 and "needs ../shared/data". Elsewhere a skip stays visible in pytest's summary and fails nothing.
@@ -36,12 +36,3 @@ def pytest_sessionfinish(session: pytest.Session):
         terminal.section("skipped, which CI does not accept", red=True)
         for line in skips:
             terminal.line(line)
-
-
-@pytest.fixture(scope="session")
-def shared_data() -> Path:
-    """The large data sets beside the repository; the test is skipped where they are not."""
-    folder = Path(os.environ.get("ASSAY_DATA", ROOT.parent / "shared" / "data"))
-    if not folder.is_dir():
-        pytest.skip("needs ../shared/data")
-    return folder

@@ -46,7 +46,10 @@ class Held(Rows):
         return merge(parts[0], functools.reduce(merge, parts[1:])) if len(parts) > 1 else parts[0]
 
     def sample(self, k: int) -> Batch:
-        raise NotImplementedError
+        text = Texts.of(self.texts)
+        hashes = hash_rows(text.data, text.offsets)
+        rows = np.sort(np.argsort(hashes, kind="stable")[:k])
+        return Batch(rows, hashes[rows], {"text": text.take(rows)})
 
     def __len__(self) -> int:
         return len(self.texts)
