@@ -110,8 +110,54 @@ def _mean(trials: list[dict], name: str, kind: str) -> str:
     return f"{sum(values) / len(values):.3f}"
 
 
+def quality(result: dict) -> dict:
+    """Learned quality: the classifier beside fastText on labels, and ratings that were spread beside those held out."""
+    rows = [
+        [
+            f"{one['set']} ({one['documents']:,} documents)", f"AUC {one['auc']:.3f}", f"AUC {one['fasttext']['auc']:.3f}",
+            f"{one['calibration_error']:.3f} and {one['fasttext']['calibration_error']:.3f}",
+        ]
+        for one in result["classifier"]
+    ]  # fmt: skip
+    rows += [
+        [
+            f"{one['set']} ({one['documents']:,} documents)", f"rank correlation {one['rank_correlation']:.3f}", "",
+            f"{one['mean_absolute_error']:.2f} (always the median: {one['mean_absolute_error_of_median']:.2f})",
+        ]
+        for one in result["ratings"]
+    ]  # fmt: skip
+    return {"columns": ["set", "Assay", "fastText", "calibration error, or mean absolute error"], "rows": rows}
+
+
+def toxicity(result: dict) -> dict:
+    """Toxicity at one half, beside a word list learnt from the same rows and beside always saying the commoner answer."""
+    rows = [
+        [f"{trial['labels']} ({trial['toxic_share']:.1%} of rows)", name, *(_share(found[key]) for key in _RATES)]
+        for trial in result["trials"]
+        for name, found in (
+            ("toxicity >= 0.5", trial["at"]["0.5"]), ("list of 50 words", trial["word_list"]), ("majority", trial["majority"])
+        )
+    ]  # fmt: skip
+    return {"columns": ["labels", "says toxic", "precision", "recall", "false alarms"], "rows": rows}
+
+
+_RATES = ("precision", "recall", "false_alarms")
+
+
+def _share(value: float | None) -> str:
+    return "" if value is None else f"{value:.3f}"
+
+
+def unsafe(result: dict) -> dict:
+    """Personal details by kind."""
+    return {"columns": result["columns"], "rows": result["table"]}
+
+
 # Results that keep more than a table; every other one brings its `table`.
-ADAPTERS = {"aa": false_verdicts, "power": power, "dsir_domains": domains}
+ADAPTERS = {
+    "aa": false_verdicts, "power": power, "dsir_domains": domains,
+    "quality": quality, "toxicity": toxicity, "unsafe": unsafe,
+}  # fmt: skip
 
 
 def rendered(text: str) -> str:

@@ -154,7 +154,7 @@ def test_a_run_answers_for_itself(tmp_path: Path):
         run.upto("50%")
     with pytest.raises(AssayError, match="no row"):
         run.why("nobody")
-    assert repr(run).startswith("Run(") and f"{len(best)} of {len(ROWS)} rows" in repr(run)
+    assert repr(run).startswith("Run(") and f"{len(best):,} of {len(ROWS):,} rows" in repr(run)
 
 
 def test_a_choice_with_a_quota_has_no_prefix(tmp_path: Path):

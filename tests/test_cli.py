@@ -131,7 +131,7 @@ def test_methods_lists_and_describes():
         (("--method", "random", "--budget", "1GB"), ("larger than the pool", "bytes")),
         (("--method", "random", "--budget", "1e3tokens"), ("--tokenizer",)),
         (("--method", "randm", "--budget", "5"), ("did you mean 'random'",)),
-        (("--method", "tokens", "--budget", "5"), ("scorer or a selector",)),
+        (("--method", "exact", "--budget", "5"), ("scorer or a selector",)),
         (("--method", "top_k", "--budget", "5"), ("there is none", "--score-field")),
         (("--method", "random", "--budget", "5", "--select", "topk"), ("did you mean 'top_k'",)),
         (("--score-field", "meta.quality", "--budget", "5", "--set", "top_k.k=3"), ("no parameter 'k'",)),

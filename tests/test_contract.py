@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import json
 import pickle
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,10 +21,30 @@ import pytest
 from tokenizers import Tokenizer, models, pre_tokenizers
 
 from assay import catalog
-from assay.contracts import Annotator, Editor, Mixer, Rows, Sampler, Scorer, Selector
+from assay.contracts import (
+    Annotator,
+    Editor,
+    Filter,
+    Grouper,
+    Learner,
+    Mixer,
+    Rows,
+    Sampler,
+    Scorer,
+    Selector,
+    TextEditor,
+)  # fmt: skip
 from assay.decide import decide
+from assay.io.models import load_model
+from assay.io.store import Store
+from assay.io.word_lists import WordList
 from assay.kernels.hashing import hash_rows
-from assay.recipe import Step
+from assay.opening import open_pool
+from assay.recipe import Read
+from assay.run.local import Local
+from assay.run.passes import Pool
+from assay.run.shuffle import Shuffler
+from assay.steps import Step
 from assay.types import Batch, Column, Fitted, Groups, Limit, Mixture, Selection, Signals, Texts, Trials
 
 # --- Real text in memory ----------------------------------------------------------------------------------------------
@@ -65,6 +86,7 @@ def wardrobe(texts: list[str]) -> dict[str, Column]:
         "source": (hashes % np.uint64(3)).astype(np.int64),
         "label": (hashes % np.uint64(2)).astype(np.int64),
         "loss": -np.log(unit),
+        "rating": np.where(hashes % np.uint64(4) < 3, np.floor(unit * 6), np.nan),
         "embedding": np.stack([np.cos(unit * k) for k in range(1, 9)], axis=1),
     }
 
@@ -239,7 +261,87 @@ def selector_accounts_for_its_rows(selector: Selector) -> None:
         assert len(np.unique(refused)) == len(refused) and not len(np.intersect1d(refused, choice.rows))
 
 
-# --- Annotators, mixers, samplers, editors ----------------------------------------------------------------------------
+# --- Pools on disk, for methods that look at all rows at once -----------------------------------------------------------
+
+
+def on_disk(folder: Path, texts: list[str], files: int = 1) -> Pool:
+    """The texts as JSON lines in some files, opened as a pool; a text that cannot be a row's (none is empty) is left out."""
+    folder.mkdir(parents=True)
+    rows = [json.dumps({"text": text}) + "\n" for text in texts]
+    for number, part in enumerate(np.array_split(np.arange(len(rows)), files)):
+        (folder / f"{number}.jsonl").write_text("".join(rows[row] for row in part), "utf-8")
+    return open_pool((str(folder),), Read(), Store(folder / "store"), Local(1))
+
+
+def preferred(pool: Pool, needs: tuple[str, ...]) -> Signals:
+    """The signal `order` for a method that names it: the longest first, then by content."""
+    table = pool.count()
+    order = np.full(len(table), len(table))
+    rows = np.flatnonzero(table.readable)
+    order[rows[np.lexsort((rows, table.hashes[rows], -table.sizes[rows]))]] = np.arange(len(rows))
+    return Signals({"order": order} if "order" in needs else {})
+
+
+WRITTEN = [text for text in POOL if text.strip()]
+SHUFFLED = np.random.default_rng(3).permutation(len(WRITTEN))
+
+
+def grouped(grouper: Grouper, folder: Path, texts: list[str], files: int = 1) -> dict[str, np.ndarray]:
+    """What a grouper says of every text: the first text of its group (or -1), and its signals."""
+    pool = on_disk(folder, texts, files)
+    groups, signals = grouper.group(pool, preferred(pool, grouper.needs), Shuffler(1 << 26), np.random.default_rng(0))
+    found = {name: np.array(values) for name, values in signals.columns.items()}
+    if groups is not None:
+        found[""] = groups.ids
+    assert all(len(values) == len(texts) for values in found.values())
+    return found
+
+
+def partition(ids: np.ndarray) -> set[frozenset[int]]:
+    """Groups of two and more as sets of rows."""
+    found: dict[int, set[int]] = {}
+    for row, group in enumerate(ids.tolist()):
+        found.setdefault(group, set()).add(row)
+    return {frozenset(rows) for group, rows in found.items() if group >= 0 and len(rows) > 1}
+
+
+def alike(left: dict[str, np.ndarray], right: dict[str, np.ndarray], place: np.ndarray) -> bool:
+    """Whether two answers agree where text i of the first is text place[i] of the second; of copies any may be named."""
+    if left.keys() != right.keys():
+        return False
+    back = np.argsort(place)
+    if "" in left and partition(left[""]) != {frozenset(back[list(rows)].tolist()) for rows in partition(right[""])}:
+        return False
+    shares = [name for name in left if name and not name.endswith("_of")]
+    return all(np.allclose(np.sort(left[name]), np.sort(right[name])) for name in shares)
+
+
+def grouper_says_what_it_gives(grouper: Grouper, folder: Path) -> None:
+    found = grouped(grouper, folder / "once", WRITTEN)
+    name = next(name for kind, name in FOUND if kind == "group" and catalog.load(kind, name) is type(grouper))
+    assert ("" in found) == (grouper.gives == "groups")
+    if grouper.gives == "share":
+        assert {name, f"{name}_of"} <= set(found)
+        assert ((found[name] >= 0) & (found[name] <= 1)).all() and (found[f"{name}_of"] >= -1).all()
+        assert ((found[name] > 0) == (found[f"{name}_of"] >= 0)).all(), "a share names the row that holds most of it"
+
+
+def grouper_finds_something(grouper: Grouper, folder: Path) -> None:
+    doubled = [SPEECH, *WRITTEN, SPEECH]
+    found = grouped(grouper, folder / "doubled", doubled)
+    told = {row for rows in partition(found.get("", np.zeros(0, np.int64))) for row in rows}
+    shares = [values for name, values in found.items() if name and not name.endswith("_of")]
+    assert {0, len(doubled) - 1} <= told or any(values[0] + values[-1] >= 0.9 for values in shares)
+
+
+def grouper_does_not_care_for_order_or_layout(grouper: Grouper, folder: Path) -> None:
+    plain = grouped(grouper, folder / "plain", WRITTEN)
+    assert alike(plain, grouped(grouper, folder / "files", WRITTEN, files=5), np.arange(len(WRITTEN)))
+    moved = grouped(grouper, folder / "moved", [WRITTEN[row] for row in SHUFFLED], files=3)
+    assert alike(plain, moved, np.argsort(SHUFFLED))
+
+
+# --- Annotators, filters, mixers, samplers, editors -------------------------------------------------------------------
 
 
 def whitespace_tokenizer() -> Tokenizer:
@@ -249,17 +351,94 @@ def whitespace_tokenizer() -> Tokenizer:
     return tokenizer
 
 
-# What an annotator is handed under each name that its `models` may use: small, made in memory.
-MODELS: dict[str, Callable[[], Any]] = {"tokenizer": whitespace_tokenizer}
+# What a method is handed under each name that its `models` may use: small, made in memory.
+GOLDENS = Path(__file__).parent / "goldens"
+ARPA = """\\data\\
+ngram 1=4
+ngram 2=1
+
+\\1-grams:
+-1.0\t<unk>
+-99\t<s>\t-0.5
+-0.8\t</s>
+-0.6\tthe\t-0.25
+
+\\2-grams:
+-0.3\t<s> the
+
+\\end\\
+"""
 
 
-def annotator_is_row_wise(annotator: Annotator) -> None:
-    opened = {name: MODELS[name]() for name in annotator.models}
-    whole = annotator.annotate(batch(POOL, np.arange(N), annotator.needs), opened)
+def arpa() -> Any:
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "tiny.arpa").write_text(ARPA, "utf-8")
+        return load_model("kenlm", f"{folder}/tiny.arpa")
+
+
+MODELS: dict[str, Callable[[], Any]] = {
+    "tokenizer": whitespace_tokenizer,
+    "fasttext": lambda: load_model("fasttext", str(GOLDENS / "fasttext" / "lid.ftz")),
+    "kenlm": arpa,
+    "words": lambda: WordList.of(["the", "civil war"]),
+}
+
+
+def handed(method: Annotator | TextEditor, folder: Path) -> dict[str, Any]:
+    """Its models, and what it learnt of a pool on disk."""
+    opened = {name: MODELS[name]() for name in method.models}
+    if isinstance(method, Learner):
+        pool, target = on_disk(folder / "pool", WRITTEN), on_disk(folder / "target", TARGET)
+        learnt = method.learn(pool, target, preferred(pool, method.needs), Shuffler(1 << 26), np.random.default_rng(0))
+        assert all(isinstance(array, np.ndarray) and array.dtype != object for array in learnt.arrays.values())
+        json.dumps(dict(learnt.notes))
+        opened["fitted"] = learnt
+    return opened
+
+
+def needed(method: Annotator | TextEditor) -> tuple[str, ...]:
+    """The columns that a row-wise method reads; `order` is for learning."""
+    return tuple(name for name in method.needs if name != "order")
+
+
+def annotator_is_row_wise(annotator: Annotator, folder: Path) -> None:
+    opened = handed(annotator, folder)
+    whole = annotator.annotate(batch(POOL, np.arange(N), needed(annotator)), opened)
     for size in (1, 7):
-        parts = [annotator.annotate(batch(POOL, rows, annotator.needs), opened) for rows in pieces(N, size)]
+        parts = [annotator.annotate(batch(POOL, rows, needed(annotator)), opened) for rows in pieces(N, size)]
         for name, column in whole.items():
-            assert len(column) == N and same([row for part in parts for row in part[name]], list(column)), name
+            found = [row for part in parts for row in part[name]]
+            assert len(column) == N, name
+            assert found == list(column) or same(found, list(column)), name
+    nothing = annotator.annotate(batch(POOL, np.arange(0), needed(annotator)), opened)
+    assert nothing.keys() == whole.keys() and not any(map(len, nothing.values()))
+
+
+def filter_has_what_its_rules_read(chosen: Filter, folder: Path) -> None:
+    columns: dict[str, Any] = {}
+    for number, (name, parameters) in enumerate(chosen.measured):
+        annotator = catalog.build("annotate", name, parameters)
+        opened = handed(annotator, folder / str(number))
+        columns |= annotator.annotate(batch(POOL, np.arange(N), needed(annotator)), opened)
+    names = [rule.name for rule in chosen.rules]
+    assert names and len(set(names)) == len(names) and chosen.prefix in ("rule", "contaminated")
+    read = {name for rule in chosen.rules for name in rule.columns}
+    assert read <= set(columns) | set(chosen.needs)
+    for rule in chosen.rules:
+        assert (rule.paper or chosen.paper).startswith("https://"), f"{rule.name} links no source"
+        if rule.column in columns:
+            assert rule.broken(columns).shape == (N,)
+
+
+def text_editor_is_row_wise_and_settles(editor: TextEditor, folder: Path) -> None:
+    opened = handed(editor, folder)
+
+    def run(texts: list[str], parts: list[np.ndarray]) -> list[str]:
+        return [text for rows in parts for text in editor.rewrite(batch(texts, rows, needed(editor)), opened)]
+
+    once = run(POOL, [np.arange(N)])
+    assert len(once) == N and once == run(POOL, pieces(N, 1)) == run(POOL, pieces(N, 7))
+    assert len(editor.rewrite(batch(POOL, np.arange(0), needed(editor)), opened)) == 0
 
 
 def mixer_stays_on_the_simplex_and_within_limits(mixer: Mixer) -> None:
@@ -329,8 +508,11 @@ CHECKS: dict[str, list[Callable]] = {
     ],
     "mix": [mixer_stays_on_the_simplex_and_within_limits],
     "sample": [sampler_draws_what_it_proposed],
-    "edit": [editor_names_parents_and_is_row_wise],
+    "edit": [text_editor_is_row_wise_and_settles],
+    "filter": [filter_has_what_its_rules_read],
+    "group": [grouper_says_what_it_gives, grouper_finds_something, grouper_does_not_care_for_order_or_layout],
 }
+ON_DISK = ("annotate", "filter", "group", "edit")
 FOUND = [(kind, name) for kind in catalog.KINDS for name in catalog.methods(kind)]
 CASES = [
     pytest.param(kind, name, check, id=f"{name}-{check.__name__}")
@@ -340,8 +522,9 @@ CASES = [
 
 
 @pytest.mark.parametrize(("kind", "name", "check"), CASES)
-def test_contract(kind: str, name: str, check: Callable) -> None:
-    check(catalog.load(kind, name)())
+def test_contract(kind: str, name: str, check: Callable, tmp_path: Path) -> None:
+    method = catalog.load(kind, name)()
+    check(method, tmp_path) if kind in ON_DISK else check(method)
 
 
 @pytest.mark.parametrize("name", catalog.methods("select"))

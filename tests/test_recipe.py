@@ -138,7 +138,7 @@ SELECT: dict[str, Any] = {"select": "random", "budget": "5"}
         ({"steps": [SELECT]}, "must name its pool"),
         ({"pool": 3, "steps": [SELECT]}, "pool must be a path"),
         ({"pool": [], "steps": [SELECT]}, "pool must be a path"),
-        ({"pool": "p"}, "must end with its one select step"),
+        ({"pool": "p"}, "must have steps"),
         ({"pool": "p", "steps": [SELECT, {"where": "bytes > 1"}]}, "must end with its one select step"),
         ({"pool": "p", "steps": [SELECT, SELECT]}, "must end with its one select step"),
         ({"pool": "p", "steps": [{"slect": "random"}]}, "did you mean 'select'?"),

@@ -16,10 +16,11 @@ _WHERE = {
     "Pool": "assay.api",
     "Run": "assay.runs",
     "read": "assay.api",
+    "clean": "assay.api",
     "select": "assay.api",
     "verify": "assay.api",
 }
-__all__ = ["AssayError", "Budget", "Pool", "Run", "read", "select", "verify"]
+__all__ = ["AssayError", "Budget", "Pool", "Run", "clean", "read", "select", "verify"]
 
 # Two functions share their names with folders of methods. Loading the (empty) folders now, and letting go of their names,
 # keeps a later import of a method from putting the folder where the function should be.

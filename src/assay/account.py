@@ -16,10 +16,11 @@ from jaxtyping import Int64
 from assay import __version__, catalog
 from assay.contracts import Explainer
 from assay.decide import Decision
+from assay.editing import restore
 from assay.io import files, store
 from assay.io.fields import Fields
-from assay.io.sources import Piece, Shard
-from assay.outputs import Ledger
+from assay.io.sources import Piece, Shard, find
+from assay.outputs import STAYS, Ledger
 from assay.recipe import Recipe, to_tree
 from assay.run.local import Local
 from assay.run.passes import Pool, Watch, quiet
@@ -32,10 +33,11 @@ _EVERY = 1_000_000  # features that a sample of texts may have
 _LIBRARIES = ("numpy", "numba", "polars", "pyarrow")
 
 
-def write(recipe: Recipe, out: Path, state: State, decision: Decision, ledger: Ledger, started: float) -> Run:
+def write(recipe: Recipe, out: Path, state: State, decision: Decision | None, ledger: Ledger, started: float) -> Run:
     """Write what was learnt and `run.json`, and return the run."""
     for name, fitted in state.fits.items():
-        store.save_named(out / "fitted" / f"{name}.npz", fitted.arrays)
+        if fitted.arrays:
+            store.save_named(out / "fitted" / f"{name}.npz", fitted.arrays)
     pool, counts = state.pool, ledger.counts()
     account = {
         "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(started)),
@@ -48,11 +50,17 @@ def write(recipe: Recipe, out: Path, state: State, decision: Decision, ledger: L
             **{name: version(name) for name in _LIBRARIES},
         },
         "counts": {**counts, "blank": pool.count().blank},
-        **_amounts(state, decision, recipe),
+        **_amounts(state, recipe, decision, ledger),
         "seconds": round(time.time() - started, 3),
         "stages": [_stage(stage) for stage in pool.stages],
         "quarantine": _quarantine(pool),
-        "notes": [*pool.notes, *state.notes, *decision.notes],
+        "notes": [*pool.notes, *state.notes, *(decision.notes if decision is not None else ())],
+        "status": ledger.stays,
+        "filters": state.filters,
+        "duplicates": state.duplicates,
+        "edits": state.edits,
+        "lacks": list(recipe.origin.lacks),
+        "about": {"recipe": recipe.origin.name, "about": recipe.origin.about, "sources": list(recipe.origin.sources)},
         "signals": state.files,
         "scores": state.scores,
         "fits": {name: dict(fitted.notes) for name, fitted in state.fits.items()},
@@ -77,41 +85,60 @@ def _place_of_store(pool: Pool, out: Path) -> str:
 
 def inputs(state: State, recipe: Recipe) -> str:
     """What all files that decide about a run are taken for, unread: a finished run with the same inputs stands."""
-    others = [store.file_key(path) for path in (*recipe.read.scores, *filter(None, [recipe.tokenizer]))]
-    return store.digest(state.pool.stats, [target.stats for target in state.targets], others)
+    others = [store.file_key(path) for path in _files(recipe)]
+    steps = [[store.stat_key(shard, "") for shard in find(paths)] for paths in _examples(recipe)]
+    return store.digest(state.pool.stats, [target.stats for target in state.targets], others, steps)
 
 
 def content(state: State, recipe: Recipe) -> str:
     """What those files hold."""
-    others = [files.read_bytes(path) for path in (*recipe.read.scores, *filter(None, [recipe.tokenizer]))]
-    return store.digest(state.pool.fingerprint, [target.fingerprint for target in state.targets], others)
+    others = [store.file_digest(path) for path in _files(recipe)]
+    steps = [
+        [store.content_digest(Piece(shard, 0, 0, shard.size)) for shard in find(paths)] for paths in _examples(recipe)
+    ]
+    return store.digest(state.pool.fingerprint, [target.fingerprint for target in state.targets], others, steps)
 
 
-def _amounts(state: State, decision: Decision, recipe: Recipe) -> dict[str, Any]:
-    """The choice in rows, bytes and tokens, the budget, and the score at the cut."""
-    table, chosen, limit = state.pool.count(), decision.selection.rows, decision.limit
-    size, readable = (
-        {"input": int(table.sizes.sum()), "chosen": int(table.sizes[chosen].sum())},
-        int(table.readable.sum()),
-    )
-    cut = None if decision.score is None else float(decision.score[chosen].min())
+def _files(recipe: Recipe) -> list[str]:
+    """Scores, the tokenizer, and the models that methods name."""
+    named = [catalog.build(kind, name, dict(given)) for step in recipe.steps for kind, name, given in step.methods()]
+    models = [path for method in named for path in getattr(method, "models", {}).values()]
+    return [*recipe.read.scores, *filter(None, [recipe.tokenizer]), *models]
+
+
+def _examples(recipe: Recipe) -> list[tuple[str, ...]]:
+    """The examples that steps name: targets of their own, and what these are learnt against."""
+    return [paths for step in recipe.steps for paths in (step.target, step.against) if paths]
+
+
+def _amounts(state: State, recipe: Recipe, decision: Decision | None, ledger: Ledger) -> dict[str, Any]:
+    """What stays, in rows, bytes and tokens; of a choice also the budget, and the score at the cut."""
+    table, stays = state.pool.count(), ledger.status == STAYS
+    size = {"input": int((state.pool.original or table).sizes.sum()), ledger.stays: int(table.sizes.sum(where=stays))}
+    common = {
+        "bytes": size,
+        "estimated_tokens": {name: int(amount / BYTES_PER_TOKEN) for name, amount in size.items()},
+        "totals": {"examples": int(table.readable.sum()), "bytes": size["input"]},
+    }
+    if decision is None or recipe.select is None:
+        nothing = dict.fromkeys(("tokens", "budget", "nested", "rank_by", "cut"))
+        return {**common, **nothing}
+    chosen, limit = decision.selection.rows, decision.limit
     tokens = None
     if limit.unit == "tokens":
         tokens = {"input": int(limit.cost.sum()), "chosen": int(limit.cost[chosen].sum())}
     return {
-        "bytes": size,
+        **common,
         "tokens": tokens,
-        "estimated_tokens": {name: int(amount / BYTES_PER_TOKEN) for name, amount in size.items()},
         "budget": {
             "asked": recipe.select.budget,
             "unit": limit.unit,
             "limit": limit.amount,
             "spent": int(limit.cost[chosen].sum()),
         },
-        "totals": {"examples": readable, "bytes": size["input"]},
         "nested": decision.selection.nested,
         "rank_by": decision.rank_by,
-        "cut": cut,
+        "cut": None if decision.score is None else float(decision.score[chosen].min()),
     }
 
 
@@ -150,10 +177,20 @@ def _fields(told: dict[str, Any]) -> Fields:
     return Fields(**{**told, "extra": tuple(told["extra"])})
 
 
+def reopen_edited(run: Run, local: Local, watch: Watch = quiet) -> Pool:
+    """The same, its texts as the run's edits made them."""
+    pool = reopen(run, local, watch)
+    if run.facts["edits"]:
+        restore(pool, run.facts["edits"])
+        pool.count()
+        pool.resize("edit")
+    return pool
+
+
 def fits(run: Run) -> dict[str, Fitted]:
     """What the scorers of a run had learnt."""
     return {
-        name: Fitted(store.load_named(run.path / "fitted" / f"{name}.npz"), notes)
+        name: Fitted(store.load_named(path) if (path := run.path / "fitted" / f"{name}.npz").exists() else {}, notes)
         for name, notes in run.facts["fits"].items()
     }
 
@@ -205,6 +242,6 @@ class View:
 def reopened(run: Run) -> Any:
     """Open a finished run's pool for reading text; refused where a file has changed since."""
     with Local(1) as local:
-        pool = reopen(run, local)
+        pool = reopen_edited(run, local)
         pool.refuse_changes()
         yield View(run, pool)

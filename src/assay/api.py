@@ -40,12 +40,12 @@ class Pool:
     @cached_property
     def opened(self) -> Opened:
         """The pool with its fields found."""
-        from assay import engine
         from assay.io.store import Store
+        from assay.opening import open_pool
         from assay.run.local import Local
 
         tree = recipe.parse_read(self.read)
-        return engine.open_pool(self.paths, tree, Store(Path(files.temporary_folder("assay-"))), Local(1))
+        return open_pool(self.paths, tree, Store(Path(files.temporary_folder("assay-"))), Local(1))
 
     def __len__(self) -> int:
         return len(self.opened)
@@ -111,10 +111,19 @@ def select(
     compression: str | None = None,
     seed: int | None = None,
     tokenizer: str | None = None,
+    recipe: str | Path | None = None,
+    model: str | Sequence[str] = (),
+    eval: Any = None,
+    dedup: str | Sequence[str] = (),
+    keep: str | None = None,
+    good: Any = None,
+    bad: Any = None,
+    top: str | None = None,
     workers: int | None = 1,
+    memory: str | None = None,
     store: str | Path | None = None,
 ) -> Run:
-    """Choose rows and return the run; the words mean what the command's flags mean.
+    """Choose rows, perhaps after cleaning, and return the run; the words mean what the command's flags mean.
 
     `pool` is a `Pool`, anything that `read` takes, the path of a recipe, or a finished `Run` to decide again on. Without
     `out` the run lies in a temporary folder.
@@ -126,7 +135,8 @@ def select(
         "budget": None if budget is None else str(budget), "method": method, "select": select, "rank": rank, "quota": quota,
         "where": _several(where), "set": _several(set), "score_fields": _several(score_fields), "scores": _several(scores),
         "rows": rows, "format": format, "compression": compression, "seed": seed, "tokenizer": tokenizer,
-        "target": None if target is None else _settled(_source(target), out),
+        "target": _paths(target, out),
+        **_cleaning(recipe, model, eval, dedup, keep, good, bad, top, out),
     })  # fmt: skip
     earlier = pool if isinstance(pool, Run) else None
     if earlier is not None:
@@ -134,8 +144,83 @@ def select(
     else:
         source = _source(pool)
         wanted, earlier = commands.compose(_settled(source, out), {**source.read, **given})
-    place = Path(out) if out is not None else Path(files.temporary_folder("assay-run-"))
-    return engine.run(wanted, engine.Place(place, None if store is None else Path(store), workers), earlier)
+    return engine.run(wanted, _how(workers, store, memory).place(_place(out), None, quiet), earlier)
+
+
+def clean(
+    pool: Any,
+    *,
+    recipe: str | Path | None = None,
+    model: str | Sequence[str] = (),
+    eval: Any = None,
+    dedup: str | Sequence[str] = (),
+    keep: str | None = None,
+    good: Any = None,
+    bad: Any = None,
+    top: str | None = None,
+    out: str | Path | None = None,
+    where: str | Sequence[str] = (),
+    set: str | Sequence[str] = (),
+    score_fields: str | Sequence[str] = (),
+    scores: str | Sequence[str] = (),
+    rows: str | None = None,
+    format: str | None = None,
+    compression: str | None = None,
+    seed: int | None = None,
+    workers: int | None = 1,
+    memory: str | None = None,
+    store: str | Path | None = None,
+) -> Run:
+    """Drop what is bad, doubled or in an eval set, and return the run with the rest; the words are the command's flags.
+
+    `pool` is what `select` takes; a finished `Run` of `clean` lends what it measured, so that another threshold reads no text.
+    """
+    from assay import commands, engine
+    from assay.runs import Run
+
+    given = flags.given({
+        "where": _several(where), "set": _several(set), "score_fields": _several(score_fields), "scores": _several(scores),
+        "rows": rows, "format": format, "compression": compression, "seed": seed,
+        **_cleaning(recipe, model, eval, dedup, keep, good, bad, top, out),
+    })  # fmt: skip
+    source = read(str(pool.path)) if isinstance(pool, Run) else _source(pool)
+    wanted, known = commands.compose_clean(_settled(source, out), {**source.read, **given})
+    return engine.run(wanted, _how(workers, store, memory).place(_place(out), known, quiet))
+
+
+def _cleaning(
+    recipe: str | Path | None,
+    model: str | Sequence[str],
+    eval: Any,
+    dedup: str | Sequence[str],
+    keep: str | None,
+    good: Any,
+    bad: Any,
+    top: str | None,
+    out: str | Path | None,
+) -> dict[str, Any]:
+    """What cleaning is asked for, under the names of the flags."""
+    examples = {"eval": _paths(eval, out), "good": _paths(good, out), "bad": _paths(bad, out)}
+    named = {"recipe": None if recipe is None else str(recipe), "model": _several(model), "dedup": _several(dedup)}
+    return {**examples, **named, "keep": keep, "top": top}
+
+
+def _paths(examples: Any, out: str | Path | None) -> list[str] | None:
+    return None if examples is None else _settled(_source(examples), out)
+
+
+def _place(out: str | Path | None) -> Path:
+    return Path(out) if out is not None else Path(files.temporary_folder("assay-run-"))
+
+
+def _how(workers: int | None, store: str | Path | None, memory: str | None) -> Any:
+    from assay.commands import How
+
+    return How(workers, None if store is None else Path(store), memory)
+
+
+def quiet(stage: str, done: int, total: int) -> None:
+    """No progress bars: a notebook has its own."""
 
 
 def _several(words: str | Sequence[str]) -> list[str]:

@@ -6,6 +6,7 @@ A method outside this package registers as an entry point of the group `assay.me
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import importlib
 import inspect
@@ -16,7 +17,7 @@ from typing import Any
 
 from assay.errors import RecipeError, suggest
 
-KINDS = ("annotate", "score", "group", "select", "mix", "sample", "edit")
+KINDS = ("annotate", "filter", "score", "group", "select", "mix", "sample", "edit")
 _HERE = Path(__file__).parent
 
 
@@ -55,9 +56,21 @@ def load(kind: str, name: str) -> type:
 
 
 def source_digest(kind: str, name: str) -> str:
-    """A digest of the method's own source: scores of an older version of it are never taken for its own."""
+    """A digest of the method's own source and of all kernels: what an older version of them computed is never taken for
+    its own."""
     source = inspect.getsource(inspect.getmodule(load(kind, name)) or load(kind, name))
-    return hashlib.sha256(source.encode()).hexdigest()[:16]
+    return hashlib.sha256(source.encode() + _kernels_digest()).hexdigest()[:16]
+
+
+@functools.cache
+def _kernels_digest() -> bytes:
+    """Over every module that methods compute with; a few dozen small files."""
+    state = hashlib.sha256()
+    for folder in ("kernels", "models"):
+        for module in sorted(pkgutil.iter_modules([str(_HERE / folder)]), key=lambda module: module.name):
+            spec = module.module_finder.find_spec(module.name)  # type: ignore[call-arg]
+            state.update((spec.loader.get_data(spec.origin)) if spec is not None and spec.origin else b"")
+    return state.digest()
 
 
 def _is_method(found: type, module: str) -> bool:
@@ -96,7 +109,7 @@ def describe(kind: str, name: str) -> dict[str, Any]:
         "name": name,
         "kind": kind,
         "paper": cls.paper,
-        "needs": list(cls.needs),
+        "needs": list(cls().needs),
         "target": getattr(cls, "uses_target", "no"),
         "summary": (inspect.getdoc(cls) or "").split("\n")[0],
         "documentation": inspect.getdoc(inspect.getmodule(cls)) or "",

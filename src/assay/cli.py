@@ -1,4 +1,4 @@
-"""The command: five verbs, thin over the same functions that Python users call.
+"""The command: a few verbs, thin over the same functions that Python users call.
 
 Nothing heavy is imported until a verb runs, so `assay --help` answers at once. A user's mistake ends in one sentence on
 standard error and exit code 2.
@@ -77,6 +77,30 @@ StoreFolder = Annotated[
 ]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="print the plan, the counts and the time it would take")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="no progress bars")]
+RecipeName = Annotated[
+    str | None,
+    typer.Option("--recipe", help="fineweb, c4, gopher, ccnet, dclm-like, or a .toml file", show_default=False),
+]
+Model = Annotated[
+    list[str] | None,
+    typer.Option("--model", help="a file that the recipe leaves open: language=lid.176.ftz", show_default=False),
+]
+EvalItems = Annotated[
+    list[str] | None,
+    typer.Option("--eval", "-e", help="drop rows that contain items of this eval set", show_default=False),
+]
+Dedup = Annotated[
+    list[str] | None, typer.Option(help="exact, minhash, lines, paragraphs or substring", show_default=False)
+]
+Keep = Annotated[str | None, typer.Option(help="which copy stays: longest, first or best:SIGNAL", show_default=False)]
+Good = Annotated[list[str] | None, typer.Option(help="good text: learn a quality score from it", show_default=False)]
+Bad = Annotated[
+    list[str] | None, typer.Option(help="bad text beside --good; the pool unless given", show_default=False)
+]
+Top = Annotated[str | None, typer.Option(help="keep this share by the quality score: 30%", show_default=False)]
+Memory = Annotated[
+    str | None, typer.Option(help="how much memory grouping may take; 2GB unless given", show_default=False)
+]
 RunFolder = Annotated[Path, typer.Argument(help="a finished run folder", show_default=False)]
 
 
@@ -104,33 +128,77 @@ def select(
     format: Format = None,
     compression: Compression = None,
     tokenizer: Tokenizer = None,
+    recipe: RecipeName = None,
+    model: Model = None,
+    eval: EvalItems = None,
+    dedup: Dedup = None,
+    keep: Keep = None,
+    good: Good = None,
+    bad: Bad = None,
+    top: Top = None,
     seed: Seed = None,
     workers: Workers = None,
+    memory: Memory = None,
     store: StoreFolder = None,
     dry_run: DryRun = False,
     quiet: Quiet = False,
 ) -> None:
-    """Choose rows from a pool, or decide again on a finished run."""
-    names = (
-        "target",
-        "method",
-        "budget",
-        "select",
-        "rank",
-        "quota",
-        "where",
-        "set",
-        "text_field",
-        "id_field",
-        "source_field",
-        "text",
-    )
-    values = locals()
-    flags = {
-        name: values[name]
-        for name in (*names, "scores", "limit", "max_line", "format", "compression", "tokenizer", "seed")
-    }
-    flags |= {"score_fields": score_field, "rows": write}
+    """Choose rows from a pool, perhaps after cleaning it, or decide again on a finished run."""
+    given = _given(locals())
+    commands = _commands(workers, dry_run)
+    commands.select(pool, out, given, commands.How(workers, store, memory, dry_run, quiet))
+
+
+@app.command()
+def clean(
+    pool: Paths,
+    out: Out = None,
+    recipe: RecipeName = None,
+    model: Model = None,
+    eval: EvalItems = None,
+    dedup: Dedup = None,
+    keep: Keep = None,
+    good: Good = None,
+    bad: Bad = None,
+    top: Top = None,
+    where: Where = None,
+    set: Set = None,
+    text_field: TextField = None,
+    id_field: IdField = None,
+    source_field: SourceField = None,
+    text: Template = None,
+    score_field: ScoreField = None,
+    scores: Scores = None,
+    limit: Limit = None,
+    max_line: MaxLine = None,
+    write: WriteRows = None,
+    format: Format = None,
+    compression: Compression = None,
+    tokenizer: Tokenizer = None,
+    seed: Seed = None,
+    workers: Workers = None,
+    memory: Memory = None,
+    store: StoreFolder = None,
+    dry_run: DryRun = False,
+    quiet: Quiet = False,
+) -> None:
+    """Drop what is bad, doubled or in an eval set, and keep the rest, with a reason for every row."""
+    given = _given(locals())
+    commands = _commands(workers, dry_run)
+    commands.clean(pool, out, given, commands.How(workers, store, memory, dry_run, quiet))
+
+
+_HOW = ("pool", "out", "workers", "memory", "store", "dry_run", "quiet")
+
+
+def _given(values: dict[str, Any]) -> dict[str, Any]:
+    """The flags of a recipe under the names that recipes have for them."""
+    names = {"score_field": "score_fields", "write": "rows"}
+    return {names.get(key, key): _template(key, value) for key, value in values.items() if key not in _HOW}
+
+
+def _commands(workers: int | None, dry_run: bool) -> Any:
+    """The module of the verbs; while it is imported, the server that workers are forked from starts too."""
     if workers != 1 and not dry_run:
         from assay.run.local import prestart
 
@@ -138,9 +206,7 @@ def select(
         import assay.run.preload  # noqa: F401  the same short cut for this process, which is the command's own
     from assay import commands
 
-    commands.select(
-        pool, out, {key: _template(key, value) for key, value in flags.items()}, workers, store, dry_run, quiet
-    )
+    return commands
 
 
 def _template(key: str, value: Any) -> Any:
@@ -180,6 +246,52 @@ def verify(
     from assay import commands
 
     commands.verify(run, eval or [], general or [], against, proxy, seeds, decontaminate, workers, quiet)
+
+
+@app.command()
+def rate(
+    pool: Paths,
+    prompt: Annotated[str, typer.Option(help="a file with the question; {text} stands for the row's text")],
+    endpoint: Annotated[str, typer.Option(help="of a chat API in OpenAI's form: http://localhost:8000/v1")],
+    model: Annotated[str, typer.Option(help="the model's name there")],
+    out: Out = None,
+    rows: Annotated[int, typer.Option(help="how many rows to ask about, drawn by content", min=1)] = 1000,
+    range: Annotated[str, typer.Option(help="the lowest and the highest rating")] = "0..5",
+    pattern: Annotated[
+        str | None, typer.Option(help="where the rating stands in a reply, as a regular expression", show_default=False)
+    ] = None,
+    characters: Annotated[int, typer.Option(help="how much of a text to show")] = 12_000,
+    max_tokens: Annotated[int, typer.Option(help="the longest reply")] = 256,
+    temperature: Annotated[float, typer.Option()] = 0.0,
+    key_variable: Annotated[
+        str | None, typer.Option(help="the environment variable that holds the API key", show_default=False)
+    ] = None,
+    concurrency: Annotated[int, typer.Option(help="questions under way at once")] = 8,
+    retries: Annotated[int, typer.Option(help="tries after a refusal or a silence")] = 6,
+    timeout: Annotated[float, typer.Option(help="seconds to wait for a reply")] = 120.0,
+    price_in: Annotated[float | None, typer.Option(help="of a million tokens of input", show_default=False)] = None,
+    price_out: Annotated[float | None, typer.Option(help="of a million tokens of output", show_default=False)] = None,
+    max_cost: Annotated[float | None, typer.Option(help="ask if it costs no more", show_default=False)] = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="ask whatever it costs")] = False,
+    text_field: TextField = None,
+    id_field: IdField = None,
+    text: Template = None,
+    limit: Limit = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="print the cost and ask nothing")] = False,
+    quiet: Quiet = False,
+) -> None:
+    """Ask a language model to rate some rows, for distill_ratings to learn from."""
+    from assay import commands
+
+    low, high = commands.span(range)
+    asked = {
+        "prompt": prompt, "endpoint": endpoint, "model": model, "rows": rows, "low": low, "high": high, "pattern": pattern,
+        "characters": characters, "max_tokens": max_tokens, "temperature": temperature, "key_variable": key_variable,
+        "concurrency": concurrency, "retries": retries, "timeout": timeout, "price_in": price_in, "price_out": price_out,
+        "max_cost": max_cost, "yes": yes, "dry_run": dry_run,
+    }  # fmt: skip
+    read = {"text_field": text_field, "id_field": id_field, "text": _template("text", text), "limit": limit}
+    commands.rate(pool, out, asked, read, quiet)
 
 
 @app.command()

@@ -1,75 +1,136 @@
-"""What the five verbs do, between flags and functions: build a recipe, run it, show what came of it."""
+"""What the verbs do, between flags and functions: build a recipe, run it, show what came of it."""
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, final
 
 import numpy as np
 
-from assay import catalog, flags, recipe
+from assay import catalog, engine, flags, gallery, recipe
 from assay.errors import AssayError, RecipeError
 from assay.io import files
-from assay.recipe import Recipe, Step
+from assay.recipe import Recipe
 from assay.report import terminal
 from assay.report.progress import Bars
+from assay.run.passes import Watch
 from assay.runs import Run
+from assay.steps import Step
+from assay.types import Budget
 
 
-def select(
-    pool: Sequence[str],
-    out: Path | None,
-    given: dict[str, Any],
-    workers: int | None,
-    store: Path | None,
-    dry_run: bool,
-    quiet: bool,
-) -> None:
+@final
+@dataclass(frozen=True)
+class How:
+    """How a command works, none of which changes an answer."""
+
+    workers: int | None = None
+    store: Path | None = None
+    memory: str | None = None
+    dry_run: bool = False
+    quiet: bool = False
+
+    def place(self, out: Path, store: Path | None, watch: Watch) -> engine.Place:
+        """Where the run lies and how it is worked."""
+        limit = engine.MEMORY if self.memory is None else memory(self.memory)
+        return engine.Place(out, self.store or store, self.workers, watch, limit)
+
+
+def memory(text: str) -> int:
+    """Bytes, from `2GB` or `500MB`.
+
+    >>> memory("2GB")
+    2000000000
+    """
+    budget = Budget.parse(text)
+    if budget.unit != "bytes" or budget.share or budget.amount < engine.LEAST_MEMORY:
+        raise RecipeError(f"--memory must be an amount such as 2GB, and at least 1GB; got {text!r}")
+    return budget.limit(0)
+
+
+def select(pool: Sequence[str], out: Path | None, given: dict[str, Any], how: How) -> None:
     """`assay select`: from a pool, a recipe, or a finished run."""
-    from assay import engine
-
     wanted, earlier = compose(pool, given)
-    if dry_run:
-        from assay.plan import plan
-
-        terminal.show_plan(plan(wanted, workers), terminal.console())
-        return
-    if out is None:
-        raise RecipeError("give --out FOLDER, where the run is to be written")
-    with Bars(quiet) as bars:
-        run = engine.run(wanted, engine.Place(out, store, workers, bars.watch), earlier)
-    terminal.show(run.summary(), run.verdict, terminal.console(), str(out))
-    if wanted.verify.eval:
+    run = _run(wanted, out, how, earlier)
+    if run is not None and wanted.verify.eval:
         trial = wanted.verify
         verify(
-            out,
+            run.path,
             list(trial.eval),
             list(trial.general),
             trial.against,
             trial.proxy,
             trial.seeds,
             trial.decontaminate,
-            workers,
-            quiet,
+            how.workers,
+            how.quiet,
         )
 
 
+def clean(pool: Sequence[str], out: Path | None, given: dict[str, Any], how: How) -> None:
+    """`assay clean`: from a pool, a recipe that does not select, or a finished run, whose measures are taken as they are."""
+    wanted, store = compose_clean(pool, given)
+    _run(wanted, out, how, None, store)
+
+
+def _run(wanted: Recipe, out: Path | None, how: How, earlier: Run | None, store: Path | None = None) -> Run | None:
+    """Run a recipe and show what came of it; or only the plan."""
+    if how.dry_run:
+        from assay.plan import plan
+
+        terminal.show_plan(plan(wanted, how.workers), terminal.console())
+        return None
+    if out is None:
+        raise RecipeError("give --out FOLDER, where the run is to be written")
+    with Bars(how.quiet) as bars:
+        run = engine.run(wanted, how.place(out, store, bars.watch), earlier)
+    terminal.show(run.summary(), run.verdict, terminal.console(), str(out))
+    return run
+
+
 def compose(pool: Sequence[str], given: dict[str, Any]) -> tuple[Recipe, Run | None]:
-    """The recipe that the arguments say, and the finished run to start from if that is what they name."""
+    """The recipe that the arguments say, and the finished run to start from if that is what they name.
+
+    A cleaned run is a pool: its kept rows.
+    """
     if len(pool) == 1 and pool[0].endswith(".toml"):
-        tree = recipe.read_tree(files.read_bytes(pool[0]).decode("utf-8", "replace"), pool[0])
-        return recipe.parse(flags.tree(tree, given)), None
-    if len(pool) == 1 and (Path(pool[0]) / "recipe.json").exists():
-        earlier = Run(Path(pool[0]))
-        return again(earlier, given), earlier
-    return recipe.parse(flags.tree({"pool": list(pool)}, given)), None
+        return recipe.parse(flags.tree(opened(pool[0]), given)), None
+    if (earlier := finished(pool)) is None:
+        return recipe.parse(flags.tree({"pool": list(pool)}, given)), None
+    if earlier.recipe.select is None:
+        return recipe.parse(flags.tree({"pool": [str(earlier.path / "selected")]}, given)), None
+    return again(earlier, given), earlier
+
+
+def compose_clean(pool: Sequence[str], given: dict[str, Any]) -> tuple[Recipe, Path | None]:
+    """The same for cleaning: a finished run stands for its pool and its steps, and lends the store with what it measured."""
+    if len(pool) == 1 and pool[0].endswith(".toml"):
+        return recipe.parse(flags.clean_tree(opened(pool[0]), given)), None
+    if (earlier := finished(pool)) is None:
+        return recipe.parse(flags.clean_tree({"pool": list(pool)}, given)), None
+    return recipe.parse(flags.clean_tree(earlier.tree, given)), (earlier.path / earlier.facts["store"])
+
+
+def opened(path: str) -> dict[str, Any]:
+    """The tree of a recipe file, without what it leaves open."""
+    return gallery.close(recipe.read_tree(files.read_bytes(path).decode("utf-8", "replace"), path), {})
+
+
+def finished(pool: Sequence[str]) -> Run | None:
+    """The finished run that the arguments name, if that is what they do."""
+    return Run(Path(pool[0])) if len(pool) == 1 and (Path(pool[0]) / "recipe.json").exists() else None
 
 
 def again(earlier: Run, given: dict[str, Any]) -> Recipe:
     """An earlier run's recipe with another decision laid over it; what its signals were made of cannot change."""
-    fixed = [name for name in flags.given(given) if name in ("target", "method", *flags.READ) and name != "scores"]
+    fixed = [
+        name
+        for name in flags.given(given)
+        if name in ("target", "method", *flags.CLEAN, *flags.READ) and name != "scores"
+    ]
     wanted = recipe.parse(flags.tree(earlier.tree, {name: value for name, value in given.items() if name not in fixed}))
     if not fixed and _scores(wanted) != _scores(earlier.recipe):
         fixed = ["set"]
@@ -141,3 +202,33 @@ def methods(name: str | None) -> None:
         terminal.show_methods(everything, terminal.console())
     else:
         terminal.show_method(catalog.describe(catalog.kind_of(name), name), terminal.console())
+
+
+def rate(pool: Sequence[str], out: Path | None, asked: dict[str, Any], read: dict[str, Any], quiet: bool) -> None:
+    """`assay rate`: ask a chat endpoint for ratings of some rows; ends with 1 where rows are left without one."""
+    from assay import rate as rating
+    from assay.report.rating import show_cost, show_ratings
+
+    if out is None:
+        raise RecipeError("give --out FOLDER, where the ratings are to be written")
+    wanted = rating.RateAsked(**flags.given(asked), read=recipe.parse_read(flags.given(read)))
+    console = terminal.console()
+    with Bars(quiet) as bars:
+        told = rating.rate(pool, wanted, out, lambda plan: show_cost(plan, console), bars.watch)
+    if "failed" in told:
+        show_ratings(told, console)
+        if told["failed"]:
+            raise SystemExit(1)
+
+
+def span(text: str) -> tuple[float, float]:
+    """The lowest and the highest rating, from `0..5`.
+
+    >>> span("0..5")
+    (0.0, 5.0)
+    """
+    low, _, high = text.partition("..")
+    try:
+        return float(low), float(high)
+    except ValueError:
+        raise RecipeError(f"--range must look like 0..5; got {text!r}") from None

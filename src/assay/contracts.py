@@ -13,9 +13,11 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from jaxtyping import Float, Int64
 
-from assay.types import Batch, Column, Fitted, Groups, Limit, Mixture, Selection, Signals, Texts, Trials
+from assay.types import Batch, Column, Fitted, Groups, Limit, Mixture, Rule, Selection, Signals, Texts, Trials
 
 Part = Callable[[Batch], Any]
+Emit = Callable[[Batch], np.ndarray]
+Combine = Callable[[np.ndarray], np.ndarray]
 Merge = Callable[[Any, Any], Any]
 State = Mapping[str, np.ndarray]
 
@@ -44,7 +46,10 @@ class Method(ABC):
 
 
 class Annotator(Method):
-    """Row-wise: makes columns out of columns, perhaps with models, which it names and the engine opens."""
+    """Row-wise: makes columns out of columns, perhaps with models, which it names and the engine opens.
+
+    One that first learns from a pool or a target is a `Learner` too, and finds what it learnt in `models["fitted"]`.
+    """
 
     @property
     def models(self) -> dict[str, str]:
@@ -53,7 +58,60 @@ class Annotator(Method):
 
     @abstractmethod
     def annotate(self, batch: Batch, models: dict[str, Any]) -> dict[str, Column]:
-        """Columns of length b."""
+        """Columns of length b: whole numbers, floats (NaN: none) or strings as `Texts`; the same names for every batch."""
+
+
+class Engine(ABC):
+    """What a method that looks at all rows at once may ask of the engine; it stays within `memory` whatever the pool."""
+
+    memory: int
+    """Bytes that a step may hold altogether, beside a few bytes for each row."""
+
+    @abstractmethod
+    def shuffle(
+        self, pool: Rows, emit: Emit, combine: Combine, labels: Int64[np.ndarray, "n"] | None = None
+    ) -> Iterator[np.ndarray]:
+        """Bring together records of one key, from all living rows of the pool.
+
+        `emit(batch)` gives a structured array (r,) with a field `key` (uint64, well mixed) and a field `row` (int64, from
+        `batch.rows`); other fields are the method's own. `combine(records)` is called with all records of a range of keys,
+        sorted by key, then row; it never sees a key in two calls. What it gives comes out in the order of the ranges,
+        and must not depend on where the ranges were cut. Both are picklable; records lie on disk in between. With `labels`
+        only rows whose label is not below 0 are read, and `emit` finds theirs in the column `label`.
+        """
+
+
+class Learner(ABC):
+    """An annotator or an editor that first learns something of the whole pool, or of a target; optional."""
+
+    uses_target: ClassVar[Literal["required", "optional", "no"]]
+
+    @abstractmethod
+    def learn(
+        self, pool: Rows, target: Rows | None, signals: Signals, engine: Engine, rng: np.random.Generator
+    ) -> Fitted:
+        """What `annotate` or `rewrite` will find in `models["fitted"]`; independent of layout, order and workers."""
+
+
+class Filter(Method):
+    """Drops rows by rules over columns that annotators measured: numbers only, so a threshold changes without a scan.
+
+    `measured` are the annotators that give its columns (equal ones run once for all filters of a recipe); `needs` names
+    columns too, those that none of them gives are signals of earlier steps. The first broken rule, in order, is the reason.
+    """
+
+    prefix: ClassVar[str]
+    """What its reasons begin with: `rule` or `contaminated`."""
+
+    @property
+    @abstractmethod
+    def measured(self) -> tuple[tuple[str, dict[str, Any]], ...]:
+        """Annotators by name, with their parameters."""
+
+    @property
+    @abstractmethod
+    def rules(self) -> tuple[Rule, ...]:
+        """What a row must be to stay."""
 
 
 class Scorer(Method):
@@ -82,13 +140,22 @@ class Explainer(ABC):
 
 
 class Grouper(Method):
-    """Global: puts rows into groups; the only kind that may shuffle."""
+    """Global: puts rows into groups; the only kind that may shuffle.
+
+    `gives` says what becomes of its rows: `groups`, of which a step keeps one row each; or a `share`, a signal of the
+    method's name (how much of a row stands in others) with a signal `NAME_of` (the row that holds most of it, or -1).
+    """
+
+    gives: ClassVar[Literal["groups", "share"]]
 
     @abstractmethod
     def group(
-        self, pool: Rows, signals: Signals, engine: Any, rng: np.random.Generator
+        self, pool: Rows, signals: Signals, engine: Engine, rng: np.random.Generator
     ) -> tuple[Groups | None, Signals]:
-        """A group for every living row, signals about the grouping (distance to the centre, neighbours (n, k)), or both."""
+        """A group for every row of the pool (-1: none), signals about the grouping (a share, neighbours (n, k)), or both.
+
+        The signal `order` (n,), for those that name it in `needs`, says which row of several is preferred: the smallest.
+        """
 
 
 class Selector(Method):
@@ -141,6 +208,19 @@ class Sampler(Method):
     @abstractmethod
     def update(self, state: State, rows: Int64[np.ndarray, "k"], measured: Signals) -> State:
         """The state after training on `rows`."""
+
+
+class TextEditor(Method):
+    """Row-wise: gives each row another text; the row keeps its number, its other fields and its place."""
+
+    @property
+    def models(self) -> dict[str, str]:
+        """Paths of the models that `rewrite` is handed, by name; a Learner finds what it learnt in `fitted`."""
+        return {}
+
+    @abstractmethod
+    def rewrite(self, batch: Batch, models: dict[str, Any]) -> Texts:
+        """The texts (b,) as they are to be; one left as it was is written as it came, an empty one drops its row."""
 
 
 class Editor(Method):

@@ -7,29 +7,38 @@ is found in the store or in the run folder, and the bytes come out the same.
 
 from __future__ import annotations
 
+import itertools
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import final
 
 import numpy as np
-from jaxtyping import Bool, Int64
+from jaxtyping import Int64
 
-from assay import account, catalog, expressions, outputs
+from assay import account, catalog, expressions, measure, outputs
 from assay.contracts import Scorer
 from assay.decide import Decision, decide, limit_for
+from assay.duplicates import apply_group
+from assay.editing import apply_edit
 from assay.errors import InputError, RecipeError
 from assay.io import files, store
-from assay.io.fields import Fields, detect, detect_others
 from assay.io.scores import join_scores
-from assay.io.sources import find
-from assay.recipe import MEASURED, Read, Recipe, Step
-from assay.run.jobs import Annotate, Score
+from assay.opening import numbers_of, open_pool, open_target, pool_numbers
+from assay.recipe import Recipe
+from assay.run.jobs import Score
 from assay.run.local import Local
 from assay.run.passes import Pool, Watch, quiet
+from assay.run.shuffle import Shuffler
 from assay.runs import Run
 from assay.state import Columns, State
+from assay.steps import MEASURED, Step
 from assay.types import Budget, Signals
+
+MEMORY = 2_000_000_000  # bytes for the whole tree of processes, beside 64 bytes a row
+LEAST_MEMORY = 1_000_000_000
+_BESIDE = 600_000_000  # what the processes take that is no shuffle's (bench/prove_dedup_memory.py)
+_TOGETHER = ("annotate", "filter", "where")  # steps that need nothing but numbers once the text was measured
 
 
 @final
@@ -41,6 +50,7 @@ class Place:
     store: Path | None = None
     workers: int | None = None
     watch: Watch = quiet
+    memory: int = MEMORY
 
 
 def run(recipe: Recipe, place: Place, earlier: Run | None = None) -> Run:
@@ -52,11 +62,10 @@ def run(recipe: Recipe, place: Place, earlier: Run | None = None) -> Run:
         state = open_state(recipe, place, local) if earlier is None else resume_state(recipe, place, local, earlier)
         if done is not None and done.facts["inputs"] == account.inputs(state, recipe):
             return done
-        for number, step in enumerate(recipe.steps[:-1]):
-            apply(step, state, recipe, np.random.default_rng([recipe.seed, number]))
+        work(state, recipe, shuffler(place.memory))
         state.pool.count()
         with state.pool.stage("decide"):
-            decision = choose(state, recipe)
+            decision = None if recipe.select is None else choose(state, recipe)
             ledger = outputs.Ledger.of(state, decision)
         with state.pool.stage("write"):
             outputs.write(recipe, place.out, state.pool, ledger, account.content(state, recipe))
@@ -67,25 +76,9 @@ def open_state(recipe: Recipe, place: Place, local: Local) -> State:
     """The pool and the targets, with their fields found; nothing is read yet but their first rows."""
     local.warm()
     kept = store.Store(place.store or place.out / "store")
-    pool = open_pool(recipe.pool, recipe.read, kept, local, place.watch)
+    pool = open_pool(recipe.pool, recipe.read, kept, local, place.watch, pool_numbers(recipe))
     targets = [open_target(target.path, recipe.read, kept, local) for target in recipe.targets]
     return State(pool, targets)
-
-
-def open_pool(paths: tuple[str, ...], read: Read, kept: store.Store, local: Local, watch: Watch = quiet) -> Pool:
-    """A pool of whatever the paths name."""
-    wanted = Fields(read.text_field, read.id_field, read.source_field, read.text, read.score_fields, read.max_line)
-    shards = find(paths)
-    fields = detect(shards, wanted)
-    return Pool(shards, fields, kept, local, read.limit, watch, others=detect_others(shards, wanted, fields))
-
-
-def open_target(paths: tuple[str, ...], read: Read, kept: store.Store, local: Local) -> Pool:
-    """A target is a pool too; one without a readable row is refused."""
-    target = open_pool(paths, Read(read.text_field, text=read.text, max_line=read.max_line), kept, local)
-    if not target.count().readable.any():
-        raise InputError(f"the target {', '.join(paths)} must hold at least one readable example; it has none")
-    return target
 
 
 def resume_state(recipe: Recipe, place: Place, local: Local, earlier: Run) -> State:
@@ -99,55 +92,97 @@ def resume_state(recipe: Recipe, place: Place, local: Local, earlier: Run) -> St
     return state
 
 
-def apply(step: Step, state: State, recipe: Recipe, rng: np.random.Generator) -> None:
-    """One step before the selection: drop rows by an expression, or add a score where an earlier run has not left it."""
+def shuffler(memory: int) -> Shuffler:
+    """The engine of steps that look at all rows at once, with what is left of the memory granted."""
+    return Shuffler(memory - _BESIDE)
+
+
+def work(state: State, recipe: Recipe, engine: Shuffler) -> None:
+    """Every step before the selection, in order; steps that share a pass over the text are taken together."""
+    steps = recipe.steps if recipe.select is None else recipe.steps[:-1]
+    number = 0
+    while number < len(steps):
+        together = [step for step in itertools.takewhile(lambda step: step.kind in _TOGETHER, steps[number:])]
+        jobs = measure.measure(together, state, recipe, engine)
+        for place, step in enumerate(together or steps[number : number + 1]):
+            apply(step, number + place, state, recipe, engine, jobs.get(place, []))
+        number += len(together) or 1
+
+
+def apply(
+    step: Step, number: int, state: State, recipe: Recipe, engine: Shuffler, jobs: list[measure.Annotate]
+) -> None:
+    """One step before the selection; a score that an earlier run has left is not made again."""
     if step.kind == "where":
-        keep = expressions.evaluate(step.name, columns(state, recipe), state.pool.living)
-        if keep.dtype.kind != "b":
-            raise RecipeError(
-                f"a where must be true or false for every row; {step.name!r} is neither: compare it, as in bytes > 200"
-            )
-        drop(state, f"where: {step.name}", ~keep)
-    elif step.alias not in state.scores:
-        score(step, state, recipe, rng)
+        where(step, state, recipe)
+    elif step.kind == "filter":
+        measure.apply_filter(step, number, jobs, state)
+    elif step.kind == "group":
+        apply_group(step, number, state, recipe, columns(state, recipe), engine)
+    elif step.kind == "edit":
+        apply_edit(step, number, state, recipe, columns(state, recipe), engine)
+    elif step.kind == "score" and step.alias not in state.scores:
+        score(step, state, recipe, np.random.default_rng([recipe.seed, number]))
 
 
-def drop(state: State, reason: str, rows: Bool[np.ndarray, "n"]) -> None:
-    """Take rows out of everything that follows, and remember why."""
-    living = state.pool.living
-    state.dropped.append((reason, np.flatnonzero(living & rows)))
-    state.pool.alive = living & ~rows
+def where(step: Step, state: State, recipe: Recipe) -> None:
+    """Drop the rows for which an expression does not hold."""
+    state.pool.count()
+    keep = expressions.evaluate(step.name, columns(state, recipe), state.pool.living)
+    if keep.dtype.kind != "b":
+        raise RecipeError(
+            f"a where must be true or false for every row; {step.name!r} is neither: compare it, as in bytes > 200"
+        )
+    state.drop(~keep, f"where: {step.name}")
 
 
 def score(step: Step, state: State, recipe: Recipe, rng: np.random.Generator) -> None:
     """Fit and score, once for each target, all targets in one reading of the pool."""
     scorer: Scorer = catalog.build("score", step.name, step.parameters)
-    pool, targets = state.pool, state.targets if scorer.uses_target != "no" else []
-    pool.needs = scorer.needs
+    pool, named = state.pool, score_targets(step, scorer, state, recipe)
+    source = catalog.source_digest("score", step.name)
+    against = (
+        pool if not step.against else open_target(step.against, recipe.read, pool.store, pool.local, numbers_of(step))
+    )
+    pool.needs = against.needs = scorer.needs
     jobs: dict[str, Score] = {}
-    for number, target in enumerate(targets or [None]):
-        name = step.alias if len(targets) < 2 else f"{step.alias}:{recipe.targets[number].name}"
-        state.fits[name] = scorer.fit(pool, target, rng)
-        source, learnt = catalog.source_digest("score", step.name), store.fitted_digest(state.fits[name])
-        jobs[name] = Score(scorer, state.fits[name], store.digest(source, scorer, learnt, pool.alive_key()))
-        if pool.store.replaced(store.digest(name, source, scorer, recipe.pool, recipe.targets), learnt):
+    for name, target in named.items():
+        state.fits[name] = scorer.fit(against, target, rng)
+        learnt = store.fitted_digest(state.fits[name])
+        folder = pool.store.root / "learnt" / learnt
+        store.lay_down(folder, state.fits[name].arrays)
+        jobs[name] = Score(scorer, folder, store.digest(source, scorer, learnt, pool.alive_key()))
+        if pool.store.replaced(store.digest(name, source, scorer, recipe.pool, recipe.targets, step), learnt):
             state.notes.append(f"{name}: the fit changed with the pool or the target, so every row is scored again")
     pool.visit(f"score {step.alias}", tuple(jobs.values()))
+    pool.needs = ("text",)
     for name, job in jobs.items():
         state.signals[name], state.files[name] = pool.column(job.file), job.file
     state.scores.append(step.alias)
+
+
+def score_targets(step: Step, scorer: Scorer, state: State, recipe: Recipe) -> dict[str, Pool | None]:
+    """The signals that a score step makes, each with what it is fitted to: the step's own target, or those of the recipe."""
+    if step.target:
+        target = open_target(step.target, recipe.read, state.pool.store, state.pool.local, numbers_of(step))
+        target.needs = scorer.needs
+        return {step.alias: target}
+    targets = state.targets if scorer.uses_target != "no" else []
+    if len(targets) < 2:
+        return {step.alias: targets[0] if targets else None}
+    return {f"{step.alias}:{recipe.targets[place].name}": target for place, target in enumerate(targets)}
 
 
 def columns(state: State, recipe: Recipe) -> Columns:
     """Every signal there is: of the row table, of the user's own columns and files, and of the score steps."""
     table, pool = state.pool.count(), state.pool
     for name, values in table.extra.items():
-        if np.isnan(values).all():
+        if np.isnan(values).all() and name in recipe.read.score_fields:
             raise InputError(
                 f"no row of {', '.join(recipe.pool)} has a number at {name!r}; name a field that has one, dots for nesting"
             )
     own = {"bytes": table.sizes, **table.extra}
-    lazy = {"row_hash": lambda: table.distinct_hashes}
+    lazy = {"row_hash": lambda: table.distinct_hashes, **state.lazy}
     if table.sources is not None:
         lazy["source"] = lambda: np.array(table.source_names, object)[table.sources]
     for path in recipe.read.scores:
@@ -158,33 +193,31 @@ def columns(state: State, recipe: Recipe) -> Columns:
                 )
             own[name] = values
     if recipe.tokenizer is not None:
-        own["tokens"] = count_tokens(pool, recipe.tokenizer)
+        own["tokens"] = count_tokens(state, recipe)
     return Columns({**own, **state.signals}, lazy)
 
 
-def count_tokens(pool: Pool, tokenizer: str) -> Int64[np.ndarray, "n"]:
-    """Tokens of every row, (n,), by a tokenizer; counted once for a pool and a tokenizer."""
-    counter = catalog.build("annotate", "tokens", {"tokenizer": tokenizer})
-    job = Annotate(counter, "tokens", store.digest("tokens", files.read_bytes(tokenizer)))
-    pool.visit("count tokens", (job,))
-    return pool.column(job.file)
+def count_tokens(state: State, recipe: Recipe) -> Int64[np.ndarray, "n"]:
+    """Tokens of every row, (n,), by the recipe's tokenizer; counted once for a pool and a tokenizer."""
+    step = Step("annotate", "tokens", "tokens", {"tokenizer": recipe.tokenizer})
+    everyone = replace(state, pool=state.pool.everyone())
+    job = measure.annotate_job("tokens", step.parameters, step, everyone, recipe, shuffler(MEMORY))
+    everyone.pool.visit("count tokens", (job,))
+    return everyone.pool.measured(job.file, "tokens")
 
 
 def choose(state: State, recipe: Recipe) -> Decision:
     """The selection, from numbers alone."""
-    table, pool = state.pool.count(), state.pool
+    table, pool, step = state.pool.count(), state.pool, recipe.select
+    assert step is not None
     if not table.readable.any():
         raise InputError(f"the pool {', '.join(recipe.pool)} must hold at least one readable row; it has none")
     signals = Signals(columns(state, recipe))
-    limit = limit_for(Budget.parse(recipe.select.budget or ""), signals, table.readable)
-    own = [name for name in signals.columns if name not in (*state.signals, "bytes", "row_hash", "source", "tokens")]
+    limit = limit_for(Budget.parse(step.budget or ""), signals, table.readable)
+    made = {*state.signals, *state.lazy, *MEASURED, "tokens", *pool_numbers(recipe)} - {*recipe.read.score_fields}
+    own = [name for name in signals.columns if name not in made] or [
+        step.alias for step in recipe.steps if step.kind == "annotate"
+    ]
     return decide(
-        recipe.select,
-        signals,
-        table.groups,
-        pool.living,
-        limit,
-        recipe.targets,
-        tuple(state.scores or own),
-        recipe.seed,
+        step, signals, table.groups, pool.living, limit, recipe.targets, tuple(state.scores or own), recipe.seed
     )

@@ -6,12 +6,14 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from assay import catalog
+from assay import catalog, gallery
 from assay.errors import RecipeError
 
 _SHARE = re.compile(r"=([0-9.]+|[^/]*%)$")  # a file may have = in its name
 READ = ("text_field", "id_field", "source_field", "text", "score_fields", "scores", "limit", "max_line")
 WRITE = ("rows", "format", "compression")
+CLEAN = ("recipe", "model", "eval", "dedup", "keep", "good", "bad", "top")
+_CLEANING = ("annotate", "filter", "group", "edit", "where")
 
 
 def given(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -20,15 +22,58 @@ def given(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def tree(base: Mapping[str, Any], flags: Mapping[str, Any]) -> dict[str, Any]:
-    """A recipe's tree with flags laid over it; `base` is a recipe, an earlier run's recipe, or only a pool.
+    """A recipe's tree with flags laid over it, ending in a selection; `base` is a recipe, an earlier run's, or only a pool.
 
     >>> tree({"pool": ["a.jsonl"]}, {"method": "random", "budget": "10%"})["steps"]
     [{'select': 'random', 'budget': '10%'}]
     """
     flags = given(flags)
+    result = _laid(base, flags)
+    steps = list(result.get("steps", ()))
+    if "method" in flags or not any("select" in step for step in steps):
+        steps = [step for step in steps if any(kind in step for kind in _CLEANING)]
+        steps += _method_steps(str(flags.get("method") or _default_method(result)))
+    last = {**steps[-1]}
+    if "select" in flags:
+        last = {"select": flags["select"], **{key: last[key] for key in ("budget", "rank", "quota") if key in last}}
+    last |= {key: flags[key] for key in ("budget", "rank", "quota") if key in flags}
+    before = _cleaned(steps[:-1], flags, kept="longest")
+    result["steps"] = _set([*before, *_wheres(flags), last], flags.get("set", ()))
+    return result
+
+
+def clean_tree(base: Mapping[str, Any], flags: Mapping[str, Any]) -> dict[str, Any]:
+    """The same for a recipe that only cleans: what no step drops is kept.
+
+    >>> clean_tree({"pool": ["a.jsonl"]}, {"eval": ["e.jsonl"], "dedup": ["exact"]})["steps"]
+    [{'filter': 'decontaminate', 'target': ['e.jsonl']}, {'group': 'exact', 'keep': 'longest'}]
+    """
+    flags = given(flags)
+    result = _laid(base, flags)
+    steps = list(result.get("steps", ()))
+    if any("select" in step for step in steps):
+        raise RecipeError("this recipe selects, and assay clean keeps whatever is clean; run it with assay select")
+    steps = [*_cleaned(steps, flags, kept="longest"), *_wheres(flags)]
+    if not steps:
+        raise RecipeError(
+            "give clean something to do: --recipe NAME, --eval FILE, --dedup minhash, --good FILE or --where; the recipes "
+            f"that ship are {', '.join(gallery.shipped())}"
+        )
+    result["steps"] = _set(steps, flags.get("set", ()))
+    return result
+
+
+def _laid(base: Mapping[str, Any], flags: Mapping[str, Any]) -> dict[str, Any]:
+    """The recipe that `--recipe` names under the base, and all flags that are no steps over both."""
     result = dict(base)
-    result["read"] = {**base.get("read", {}), **{key: flags[key] for key in READ if key in flags}}
-    result["write"] = {**base.get("write", {}), **{key: flags[key] for key in WRITE if key in flags}}
+    if "recipe" in flags:
+        opened = gallery.load(str(flags["recipe"]), gallery.models(flags.get("model", ())))
+        steps = [*opened["steps"], *base.get("steps", ())]
+        result = {**{key: value for key, value in opened.items() if key != "pool"}, **base, "steps": steps}
+    elif "model" in flags:
+        raise RecipeError("--model names a file that a recipe leaves open; give --recipe too")
+    result["read"] = {**result.get("read", {}), **{key: flags[key] for key in READ if key in flags}}
+    result["write"] = {**result.get("write", {}), **{key: flags[key] for key in WRITE if key in flags}}
     result |= {key: flags[key] for key in ("seed", "tokenizer") if key in flags}
     if "target" in flags:
         result.pop("target", None)
@@ -37,8 +82,48 @@ def tree(base: Mapping[str, Any], flags: Mapping[str, Any]) -> dict[str, Any]:
             if _shared(flags["target"])
             else [{"path": list(flags["target"])}]
         )
-    result["steps"] = _steps(list(base.get("steps", ())), result, flags)
     return result
+
+
+def _wheres(flags: Mapping[str, Any]) -> list[dict[str, Any]]:
+    return [{"where": text} for text in flags.get("where", ())]
+
+
+def _cleaned(steps: list[dict[str, Any]], flags: Mapping[str, Any], kept: str) -> list[dict[str, Any]]:
+    """Cleaning that flags ask for around a recipe's own: eval items first, then quality, then duplicates."""
+    first, scored, last = [], [], []
+    if "eval" in flags:
+        first.append({"filter": "decontaminate", "target": list(flags["eval"])})
+    if "good" in flags:
+        bad = {"against": list(flags["bad"])} if "bad" in flags else {}
+        scored.append({"score": "quality_classifier", "target": list(flags["good"]), **bad})
+        kept = "best:quality_classifier"
+    elif "bad" in flags or "top" in flags:
+        raise RecipeError("--bad and --top belong to --good FILE, examples of good text; give that too")
+    if "top" in flags:
+        scored.append({"where": f"percent_rank(quality_classifier) >= {1 - _share(flags['top']):.6g}"})
+    for name in flags.get("dedup", ()):
+        if not any(step.get("group") == name for step in steps):
+            last.append({"group": name, "keep": flags.get("keep", kept), **_at_most(name)})
+    place = next((at for at, step in enumerate(steps) if "group" in step or "score" in step), len(steps))
+    return [*first, *steps[:place], *scored, *last, *steps[place:]]
+
+
+def _at_most(name: str) -> dict[str, float]:
+    """Groups that measure a share need to be told how much of a row may stand elsewhere."""
+    shares = catalog.load("group", name).gives == "share"
+    return {"at_most": 0.5} if shares else {}
+
+
+def _share(text: str) -> float:
+    """A share such as 30% or 0.3."""
+    try:
+        value = float(text.rstrip("%")) / (100 if text.endswith("%") else 1)
+    except ValueError:
+        value = 0.0
+    if not 0 < value <= 1:
+        raise RecipeError(f"--top must be a share such as 30%; got {text!r}")
+    return value
 
 
 def _shared(targets: Sequence[str]) -> bool:
@@ -61,17 +146,6 @@ def parse_target(text: str) -> dict[str, Any]:
     return {"path": [path], "share": number}
 
 
-def _steps(steps: list[dict[str, Any]], result: Mapping[str, Any], flags: Mapping[str, Any]) -> list[dict[str, Any]]:
-    if "method" in flags or not steps:
-        steps = _method_steps(str(flags.get("method") or _default_method(result)))
-    last = {**steps[-1]}
-    if "select" in flags:
-        last = {"select": flags["select"], **{key: last[key] for key in ("budget", "rank", "quota") if key in last}}
-    last |= {key: flags[key] for key in ("budget", "rank", "quota") if key in flags}
-    wheres = [{"where": text} for text in flags.get("where", ())]
-    return _set([*steps[:-1], *wheres, last], flags.get("set", ()))
-
-
 def _default_method(result: Mapping[str, Any]) -> str:
     if result.get("target") or result.get("targets"):
         return "dsir"
@@ -89,6 +163,8 @@ def _method_steps(name: str) -> list[dict[str, Any]]:
         return [{"select": name}]
     if kind == "score":
         return [{"score": name}, {"select": "top_k"}]
+    if kind == "annotate":
+        return [{"annotate": name}, {"select": "top_k", "rank": name}]
     raise RecipeError(f"--method must be a scorer or a selector; {name!r} is of the kind {kind}: put it into a recipe")
 
 
@@ -98,7 +174,7 @@ def _set(steps: list[dict[str, Any]], settings: Sequence[str]) -> list[dict[str,
     for setting in settings:
         name, equals, value = setting.partition("=")
         method, dot, parameter = name.rpartition(".")
-        found = [step for step in steps if method in (step.get("as"), step.get("score"), step.get("select"))]
+        found = [step for step in steps if method in (step.get("as"), *(step.get(kind) for kind in catalog.KINDS))]
         if not (equals and dot and found):
             raise RecipeError(
                 f"--set must look like METHOD.PARAMETER=VALUE for a method of the recipe; got {setting!r}"

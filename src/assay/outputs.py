@@ -13,7 +13,7 @@ Everything appears by rename. A rerun skips the shards that are there and writes
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, final
@@ -22,20 +22,24 @@ import msgspec
 import numpy as np
 
 from assay.decide import Decision
+from assay.editing import reasons_of
 from assay.errors import RunError
 from assay.io import files, ids, writer
 from assay.io import store as stored
+from assay.io.fields import Fields
 from assay.io.ledger import write_manifest_pieces, write_quarantine
+from assay.io.rewrite import copy_edited
 from assay.io.sources import Piece, Shard
 from assay.recipe import Recipe, Write
+from assay.run.learnt import Edit
 from assay.run.passes import Pool
+from assay.run.visit import Visit, edited_texts
 from assay.runs import Run
 from assay.state import State
 from assay.types import Texts
 
-CHOSEN, NOT_CHOSEN, QUARANTINED = "chosen", "not_chosen", "quarantined"
-STATUSES = (NOT_CHOSEN, CHOSEN, QUARANTINED)
-_COLUMNS = ("status", "why", "score", "rank", "weight")
+NOT_CHOSEN, STAYS, QUARANTINED = 0, 1, 2
+_COLUMNS = ("status", "why", "other", "score", "rank", "weight")
 
 
 def begin(recipe: Recipe, out: Path) -> Run | None:
@@ -71,31 +75,38 @@ def claim(recipe: Recipe, out: Path) -> None:
 @final
 @dataclass(frozen=True)
 class Ledger:
-    """What became of every row: `status (n,)` indexes STATUSES, `why (n,)` indexes `reasons`; score NaN and rank -1 mean none."""
+    """What became of every row: `status (n,)` is NOT_CHOSEN, STAYS (which `stays` names) or QUARANTINED, `why (n,)` indexes
+    `reasons`, `other (n,)` is the row that a reason speaks of; score NaN, rank -1 and other -1 mean none."""
 
     status: np.ndarray
     why: np.ndarray
+    other: np.ndarray
     reasons: tuple[str, ...]
     score: np.ndarray
     rank: np.ndarray
     weight: np.ndarray
+    stays: str = "chosen"
 
     @classmethod
-    def of(cls, state: State, decision: Decision) -> Ledger:
+    def of(cls, state: State, decision: Decision | None) -> Ledger:
         """Put the steps' drops, the selector's reasons and the choice side by side; a row that lost only to the budget says so."""
-        table, chosen, n = state.pool.count(), decision.selection, len(state.pool.count())
-        status, why, reasons = np.zeros(n, np.int8), np.zeros(n, np.int32), ["budget"]
-        unscored = np.zeros(0, np.int64) if decision.score is None else np.flatnonzero(np.isnan(decision.score))
-        missing = (f"no score: {decision.rank_by} is missing", unscored)
-        for reason, rows in (missing, *chosen.reasons.items(), *state.dropped, *table.bad.items(), ("", chosen.rows)):
-            reasons += [] if reason in reasons else [reason]
-            why[rows] = reasons.index(reason)
-        status[chosen.rows] = STATUSES.index(CHOSEN)
-        status[~table.readable] = STATUSES.index(QUARANTINED)
-        rank, weight = np.full(n, -1), np.zeros(n)
-        rank[chosen.rows], weight[chosen.rows] = np.arange(1, len(chosen) + 1), chosen.weights
-        score = np.full(n, np.nan) if decision.score is None else decision.score
-        return cls(status, why, tuple(reasons), score, rank, weight)
+        n, fates = len(state.pool.count()), state.fates
+        why = np.zeros(n, np.int32)
+        reasons = [_BUDGET if decision is not None else "", *fates.reasons]
+        rest = _rest(state, decision)
+        if decision is not None:
+            _number(decision_reasons(decision), why, reasons)
+        if len(fates.why):
+            left = fates.why >= 0
+            why[left] = fates.why[left] + 1
+        _number([*state.pool.count().bad.items(), *_edited(state, rest.status)], why, reasons)
+        other = np.broadcast_to(np.int64(-1), n) if fates.other is None else fates.other
+        return replace(rest, why=why, other=other, reasons=tuple(reasons))
+
+    @property
+    def statuses(self) -> tuple[str, ...]:
+        """The names of the codes in `status`."""
+        return ("not_chosen", self.stays, "quarantined")
 
     def part(self, rows: slice) -> Ledger:
         """The same for some consecutive rows."""
@@ -104,9 +115,69 @@ class Ledger:
 
     def counts(self) -> dict[str, int]:
         """Rows by what became of them; `filtered` are those of the not chosen that something else than the budget kept out."""
-        counts = {name: int((self.status == code).sum()) for code, name in enumerate(STATUSES)}
-        filtered = int(((self.status == STATUSES.index(NOT_CHOSEN)) & (self.why != 0)).sum())
+        counts = {name: int((self.status == code).sum()) for code, name in enumerate(self.statuses)}
+        by_budget = (self.why == 0) & (self.reasons[0] == _BUDGET)
+        filtered = int(((self.status == NOT_CHOSEN) & ~by_budget).sum())
         return {"input": len(self.status), **counts, "filtered": filtered}
+
+    def told(self) -> tuple[np.ndarray, list[str]]:
+        """The reasons of these rows as codes and names, those that speak of another row with its number."""
+        names = list(self.reasons)
+        open_ended = np.array([name.endswith(" of row ") for name in names])
+        used, codes = np.unique(self.why, return_inverse=True)
+        codes, listed = codes.astype(np.int32), [names[code] for code in used]
+        rows = np.flatnonzero(open_ended[self.why])
+        if len(rows):
+            codes[rows] = np.arange(len(rows)) + len(listed)
+            listed += [f"{names[why]}{other}" for why, other in zip(self.why[rows], self.other[rows], strict=True)]
+        return codes, listed
+
+
+_BUDGET = "budget"
+
+
+def _rest(state: State, decision: Decision | None) -> Ledger:
+    """Everything but the reasons: of a choice, or of all living rows."""
+    readable, n = state.pool.count().readable, len(state.pool.count())
+    status, nothing = np.zeros(n, np.int8), np.zeros(0, np.int32)
+    if decision is None:
+        status[state.pool.living] = STAYS
+        score, rank, weight = (
+            np.broadcast_to(np.nan, n),
+            np.broadcast_to(np.int8(-1), n),
+            (status == STAYS).astype(np.int8),
+        )
+    else:
+        chosen = decision.selection
+        status[chosen.rows] = STAYS
+        rank, weight = np.full(n, -1), np.zeros(n)
+        rank[chosen.rows], weight[chosen.rows] = np.arange(1, len(chosen) + 1), chosen.weights
+        score = np.full(n, np.nan) if decision.score is None else decision.score
+    status[~readable] = QUARANTINED
+    return Ledger(status, nothing, nothing, (), score, rank, weight, "kept" if decision is None else "chosen")
+
+
+def decision_reasons(decision: Decision) -> list[tuple[str, np.ndarray]]:
+    """What kept rows out of a choice, and the chosen rows themselves, which need no reason."""
+    unscored = np.zeros(0, np.int64) if decision.score is None else np.flatnonzero(np.isnan(decision.score))
+    missing = (f"no score: {decision.rank_by} is missing", unscored)
+    return [missing, *decision.selection.reasons.items(), ("", decision.selection.rows)]
+
+
+def _edited(state: State, status: np.ndarray) -> list[tuple[str, np.ndarray]]:
+    """Rows that stay with another text than they came with, by the edits that changed them."""
+    if state.edited is None:
+        return []
+    masks = np.where(status == STAYS, state.edited, 0)
+    told = reasons_of(masks, [entry["edit"] for entry in state.edits])
+    return [(reason, np.flatnonzero(masks == mask)) for mask, reason in told.items()]
+
+
+def _number(told: Iterable[tuple[str, np.ndarray]], why: np.ndarray, reasons: list[str]) -> None:
+    """Write the number of each reason to its rows, and add the reasons that are new."""
+    for reason, rows in told:
+        reasons += [] if reason in reasons else [reason]
+        why[rows] = reasons.index(reason)
 
 
 @final
@@ -116,18 +187,19 @@ class Kept:
 
     folder: Path
     reasons: tuple[str, ...]
+    stays: str
 
     @classmethod
     def of(cls, ledger: Ledger, folder: Path) -> Kept:
         """Write the columns, one file each."""
         for name in _COLUMNS:
             stored.save(folder / f"{name}.npy", getattr(ledger, name))
-        return cls(folder, ledger.reasons)
+        return cls(folder, ledger.reasons, ledger.stays)
 
     def opened(self) -> Ledger:
         """The ledger again, its columns mapped."""
         columns = {name: stored.mapped(self.folder / f"{name}.npy") for name in _COLUMNS}
-        return Ledger(reasons=self.reasons, **columns)
+        return Ledger(reasons=self.reasons, stays=self.stays, **columns)
 
 
 def write(recipe: Recipe, out: Path, pool: Pool, ledger: Ledger, content: str) -> None:
@@ -201,7 +273,7 @@ def _join(how: Write, parts: list[str], shard: Shard, final_path: str) -> None:
 
 
 def _copies(how: Write, out: Path, pool: Pool, ledger: Ledger) -> list[Copy]:
-    chosen, tasks, lines_before, shard = ledger.status == STATUSES.index(CHOSEN), [], 0, -1
+    chosen, tasks, lines_before, shard = ledger.status == STAYS, [], 0, -1
     for number, (piece, (first, stop)) in enumerate(zip(pool.pieces, pool.count().ranges, strict=True)):
         lines_before = lines_before if piece.shard.index == shard else 0
         shard = piece.shard.index
@@ -210,7 +282,20 @@ def _copies(how: Write, out: Path, pool: Pool, ledger: Ledger) -> list[Copy]:
             name, index = out / "selected" / _name(how, piece.shard), pool.task(piece, ()).path(pool.index)
             part = out / ".parts" / f"{number:06d}"
             only_ids = how.rows == "ids"
-            tasks.append(Copy(piece, first, lines_before, pool.fields.max_line, keep, part, name, only_ids, index))
+            tasks.append(
+                Copy(
+                    piece,
+                    first,
+                    lines_before,
+                    pool.fields_of(piece.shard),
+                    keep,
+                    part,
+                    name,
+                    only_ids,
+                    index,
+                    pool.edits,
+                )
+            )
         lines_before += pool.count().lines[number]
     return tasks
 
@@ -223,12 +308,13 @@ class Copy:
     piece: Piece
     first: int
     lines_before: int
-    max_line: int
+    fields: Fields
     keep: np.ndarray
     part: Path
     final: Path
     only_ids: bool
     index: Path
+    edits: tuple[Edit, ...] = ()
 
 
 def copy(task: Copy) -> None:
@@ -237,8 +323,11 @@ def copy(task: Copy) -> None:
         table, _ = stored.load_table(task.index)
         rows = np.flatnonzero(task.keep)
         ids.write(str(task.part), rows + task.first, _ids(table, task.piece.shard.name, task.lines_before).take(rows))
+    elif task.edits:
+        rows, texts = edited_texts(Visit(task.piece, task.fields, (), task.part, (), task.keep, task.index, task.edits))
+        copy_edited(task.piece, task.keep, rows, texts, task.fields, str(task.part), task.fields.max_line)
     else:
-        writer.copy_rows(task.piece, task.keep, str(task.part), task.max_line)
+        writer.copy_rows(task.piece, task.keep, str(task.part), task.fields.max_line)
 
 
 def _parts(out: Path, pool: Pool, ledger: Ledger) -> list[Part]:
@@ -296,8 +385,8 @@ def _manifest_rows(shard: str, first: int, table: stored.Table, lines_before: in
         "shard": shard,
         "source": sources,
         "bytes": stored.numbers(table["bytes"])[:n],
-        "status": (ledger.status, STATUSES),
-        "reason": (ledger.why, ledger.reasons),
+        "status": (ledger.status, ledger.statuses),
+        "reason": ledger.told(),
         "score": ledger.score,
         "rank": ledger.rank,
         "weight": ledger.weight,

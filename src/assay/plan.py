@@ -12,8 +12,9 @@ from assay.io.fields import Fields, detect
 from assay.io.reader import read
 from assay.io.sources import Piece, find
 from assay.io.sources import plan as cut
-from assay.recipe import Recipe, Step
+from assay.recipe import Recipe
 from assay.run.local import available_workers
+from assay.steps import Step, to_tree
 
 LOOK = 8_000_000
 _EXPANSION = {"": 1.0, "gzip": 3.0, "zstd": 3.5}  # text to compressed text, about; only until the file itself says more
@@ -36,12 +37,12 @@ def plan(recipe: Recipe, workers: int | None) -> dict[str, Any]:
     total = sum(shard.size * _EXPANSION[shard.compression] for shard in shards)
     whole = len(pieces) == 1 and raw < LOOK
     share = 1.0 if whole else total / raw if raw else 0.0
-    passes = 1 + sum(step.kind == "score" for step in recipe.steps)
+    passes = 1 + sum(step.kind in ("score", "group", "edit") for step in recipe.steps)
     return {
         "shards": [{"path": shard.path, "format": shard.format, "size": shard.size} for shard in shards],
         "rows": int(rows * share),
         "bytes": int(text * share),
-        "budget": recipe.select.budget,
+        "budget": recipe.select.budget if recipe.select is not None else None,
         "workers": workers,
         "steps": [_told(step) for step in recipe.steps],
         "seconds": seconds * share * passes / min(workers, len(pieces)),
@@ -69,9 +70,6 @@ def _text(fields: Fields) -> str:
 
 
 def _told(step: Step) -> str:
-    words = {
-        **step.parameters,
-        **{name: getattr(step, name) for name in ("rank", "quota", "budget") if getattr(step, name)},
-    }
+    words = {name: value for name, value in to_tree(step).items() if name != step.kind}
     settings = ", ".join(f"{name}={value}" for name, value in words.items())
     return f"{step.kind} {step.name}" + (f" ({settings})" if settings else "")

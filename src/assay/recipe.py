@@ -23,13 +23,10 @@ from typing import Any, Literal, final, get_args, get_type_hints
 import msgspec
 import xxhash
 
-from assay import catalog
+from assay import catalog, steps
 from assay.errors import RecipeError, suggest
+from assay.steps import Step
 from assay.types import Budget
-
-STEP_KINDS = ("where", *catalog.KINDS)
-MEASURED = ("bytes", "row_hash", "source")  # signals that every pool has
-_STEP_WORDS = {"as", "rank", "quota", "budget"}
 
 
 @final
@@ -81,16 +78,13 @@ class Target(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 @final
-class Step(msgspec.Struct, frozen=True):
-    """One step: a `where` expression, or a method with its hyperparameters."""
+class Origin(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where a recipe comes from: its name, what it says of itself, its sources, and published steps that it lacks."""
 
-    kind: str
-    name: str
-    alias: str
-    parameters: dict[str, Any]
-    rank: str | None = None
-    quota: str | None = None
-    budget: str | None = None
+    name: str = ""
+    about: str = ""
+    sources: tuple[str, ...] = ()
+    lacks: tuple[str, ...] = ()
 
 
 @final
@@ -105,17 +99,23 @@ class Recipe(msgspec.Struct, frozen=True):
     read: Read = Read()
     write: Write = Write()
     verify: Verify = Verify()
+    origin: Origin = Origin()
 
     @property
     def digest(self) -> str:
         """128 bits over everything that decides what is chosen and how it is written."""
-        decisive = msgspec.structs.replace(self, verify=Verify())
+        decisive = msgspec.structs.replace(self, verify=Verify(), origin=Origin())
         return xxhash.xxh3_128_hexdigest(msgspec.json.encode(decisive, order="sorted"))
 
     @property
-    def select(self) -> Step:
-        """The selection: the last step."""
-        return self.steps[-1]
+    def select(self) -> Step | None:
+        """The selection, the last step; None where everything that no step drops is kept."""
+        return self.steps[-1] if self.steps and self.steps[-1].kind == "select" else None
+
+    @property
+    def status(self) -> str:
+        """What the manifest calls a row that stays: chosen by a selection, or kept by a recipe without one."""
+        return "kept" if self.select is None else "chosen"
 
 
 def read_tree(text: str, where: str = "the recipe") -> dict[str, Any]:
@@ -128,22 +128,22 @@ def read_tree(text: str, where: str = "the recipe") -> dict[str, Any]:
 
 def parse(tree: Mapping[str, Any]) -> Recipe:
     """Build a recipe from nested dicts, as TOML gives them."""
-    known = ("pool", "target", "targets", "steps", "seed", "tokenizer", "read", "write", "verify")
+    known = ("pool", "target", "targets", "steps", "seed", "tokenizer", "read", "write", "verify", "origin")
     _check_keys(tree, known, "the recipe")
     if "pool" not in tree:
         raise RecipeError('a recipe must name its pool, for example pool = "crawl/*.jsonl.zst"')
     if not isinstance(tree.get("steps", []), list | tuple):
         raise RecipeError(f"steps must be a list of tables such as {{ score = 'dsir' }}; got {tree['steps']!r}")
-    steps = tuple(parse_step(step) for step in tree.get("steps", ()))
     recipe = Recipe(
-        pool=_paths(tree["pool"], "pool"),
-        steps=steps,
+        pool=steps.paths(tree["pool"], "pool"),
+        steps=tuple(steps.parse_step(step) for step in tree.get("steps", ())),
         targets=_targets(tree),
         seed=_struct(int, tree.get("seed", 0), "seed"),
         tokenizer=_struct(str | None, tree.get("tokenizer"), "tokenizer"),
         read=_struct(Read, _listed(tree.get("read", {}), "score_fields", "scores"), "read"),
         write=_struct(Write, tree.get("write", {}), "write"),
         verify=_struct(Verify, _listed(tree.get("verify", {}), "eval", "general"), "verify"),
+        origin=_struct(Origin, tree.get("origin", {}), "origin"),
     )
     check(recipe)
     return recipe
@@ -154,108 +154,68 @@ def parse_read(tree: Mapping[str, Any]) -> Read:
     return _struct(Read, dict(tree), "read")
 
 
-def parse_step(tree: Mapping[str, Any]) -> Step:
-    """One step: exactly one key names its kind, the rest are its words and the method's hyperparameters."""
-    if not isinstance(tree, Mapping):
-        raise RecipeError(f"a step must be a table such as {{ score = 'dsir' }}; got {tree!r}")
-    kinds = [key for key in tree if key in STEP_KINDS]
-    if len(kinds) != 1:
-        key = next(iter(tree), "")
-        raise RecipeError(
-            f"a step must have exactly one of {', '.join(STEP_KINDS)}; got {dict(tree)}: {suggest(key, STEP_KINDS)}"
-        )
-    kind = kinds[0]
-    if not isinstance(tree[kind], str):
-        raise RecipeError(
-            f"{kind} must be {'an expression' if kind == 'where' else 'the name of a method'}; got {tree[kind]!r}"
-        )
-    rest = {key: value for key, value in tree.items() if key != kind}
-    if kind == "where":
-        _check_keys(rest, (), "a where step")
-        return Step(kind, tree[kind], "where", {})
-    catalog.load(kind, tree[kind])
-    parameters = {key: value for key, value in rest.items() if key not in _STEP_WORDS}
-    catalog.build(kind, tree[kind], parameters)
-    words = {word: None if rest.get(word) is None else str(rest[word]) for word in ("rank", "quota", "budget")}
-    if kind != "select" and any(words.values()):
-        raise RecipeError(f"rank, quota and budget belong to a select step; got them on {tree[kind]!r}")
-    return Step(kind, tree[kind], str(rest.get("as", tree[kind])), parameters, **words)
-
-
 def to_tree(recipe: Recipe) -> dict[str, Any]:
     """The recipe as nested dicts that `parse` reads back to an equal one."""
     tree = msgspec.to_builtins(recipe)
-    tree["steps"] = [_step_tree(step) for step in recipe.steps]
+    tree["steps"] = [steps.to_tree(step) for step in recipe.steps]
     return {key: value for key, value in tree.items() if value is not None}
-
-
-def _step_tree(step: Step) -> dict[str, Any]:
-    words = {word: getattr(step, word) for word in ("rank", "quota", "budget") if getattr(step, word) is not None}
-    alias = {"as": step.alias} if step.kind == "score" and step.alias != step.name else {}
-    return {step.kind: step.name, **alias, **step.parameters, **words}
 
 
 def check(recipe: Recipe) -> None:
     """Refuse what no run could do: steps out of order, no budget, a method without its target."""
-    if (
-        not recipe.steps
-        or recipe.steps[-1].kind != "select"
-        or any(step.kind == "select" for step in recipe.steps[:-1])
-    ):
+    if not recipe.steps:
         raise RecipeError(
-            "a recipe must end with its one select step, for example { select = 'top_k', budget = '10%' }"
+            "a recipe must have steps: a selection such as { select = 'top_k', budget = '10%' }, or filters, groups and "
+            "edits, after which everything else is kept"
         )
+    steps.check(recipe.steps)
     for step in recipe.steps:
-        if step.kind not in ("where", "score", "select"):
-            raise RecipeError(f"this version runs where, score and select steps; got {step.kind} = {step.name!r}")
         _check_target(step, recipe)
-    if recipe.select.budget is None:
-        raise RecipeError("a selection must have a budget: 5000, 10%, 500MB, 10%bytes or 1e9tokens; got none")
-    if Budget.parse(recipe.select.budget).unit == "tokens" and recipe.tokenizer is None:
-        raise RecipeError(
-            "a token budget must name its tokenizer; give --tokenizer tokenizer.json, or a budget in bytes"
-        )
+    if recipe.select is not None:
+        _check_budget(recipe, recipe.select.budget)
     called = [target.name for target in recipe.targets]
     if clash := {name for name in called if called.count(name) > 1}:
         raise RecipeError(
             f"two targets are called {min(clash)!r}, by their file names; rename one file, or give both paths to one target"
         )
-    names = [step.alias for step in recipe.steps if step.kind == "score"]
-    for name in (*names, *recipe.read.score_fields):
-        if name in MEASURED or (name in names and not re.fullmatch(r"[\w.-]+", name)):
-            raise RecipeError(
-                f"a score must have a name of letters, digits, . _ - and not one of {', '.join(MEASURED)}, "
-                f"which are taken; got {name!r}"
-            )
-    if twice := {name for name in names if names.count(name) > 1}:
-        raise RecipeError(f'two score steps are called {min(twice)!r}; give one another name with as = "..."')
+    steps.check_names([*recipe.read.score_fields])
+
+
+def _check_budget(recipe: Recipe, budget: str | None) -> None:
+    if budget is None:
+        raise RecipeError("a selection must have a budget: 5000, 10%, 500MB, 10%bytes or 1e9tokens; got none")
+    if Budget.parse(budget).unit == "tokens" and recipe.tokenizer is None:
+        raise RecipeError(
+            "a token budget must name its tokenizer; give --tokenizer tokenizer.json, or a budget in bytes"
+        )
 
 
 def _check_target(step: Step, recipe: Recipe) -> None:
-    if step.kind == "score" and not recipe.targets and catalog.load("score", step.name).uses_target == "required":
+    has_one = step.target or (step.kind == "score" and recipe.targets)
+    if has_one or not any(_required(kind, name) for kind, name, _ in step.methods()):
+        return
+    if step.kind == "score":
         free = ", ".join(catalog.needing_no_target())
         raise RecipeError(
             f"{step.name} needs a target: give --target FILE with examples of what you want; without one there are: {free}"
         )
+    raise RecipeError(f'{step.name} needs a target: give the step target = "FILE", or the command --eval FILE')
+
+
+def _required(kind: str, name: str) -> bool:
+    return getattr(catalog.load(kind, name), "uses_target", "no") == "required"
 
 
 def _targets(tree: Mapping[str, Any]) -> tuple[Target, ...]:
     if "target" in tree and "targets" in tree:
         raise RecipeError("a recipe has either target or targets, not both")
     if "target" in tree:
-        return (Target(_paths(tree["target"], "target")),)
+        return (Target(steps.paths(tree["target"], "target")),)
     listed = [_listed(entry, "path") for entry in tree.get("targets", ())]
     targets = tuple(_struct(Target, entry, "targets") for entry in listed)
     if targets and any(target.share <= 0 for target in targets):
         raise RecipeError(f"every target's share must be above 0; got {[target.share for target in targets]}")
     return targets
-
-
-def _paths(value: Any, key: str) -> tuple[str, ...]:
-    values = [value] if isinstance(value, str) else value
-    if not isinstance(values, list | tuple) or not values or not all(isinstance(path, str) for path in values):
-        raise RecipeError(f"{key} must be a path, a glob or a list of them; got {value!r}")
-    return tuple(values)
 
 
 def _listed(table: Any, *keys: str) -> Any:

@@ -10,6 +10,7 @@ run.why(17)           # why row 17 is in or out
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -19,7 +20,7 @@ import numpy as np
 import polars as pl
 
 from assay.errors import RecipeError, RunError
-from assay.io import files
+from assay.io import files, reasons
 from assay.io.frames import load_dataset
 from assay.io.ledger import scan_manifest
 from assay.recipe import Recipe, parse
@@ -42,6 +43,13 @@ FACTS = (
     "stages",
     "quarantine",
     "notes",
+    "status",
+    "filters",
+    "duplicates",
+    "edits",
+    "fits",
+    "lacks",
+    "about",
 )
 
 
@@ -81,13 +89,16 @@ class Run:
 
     @property
     def selected(self) -> pl.DataFrame:
-        """The chosen rows (row, id, shard, source, bytes, score, rank, weight), in order of choice."""
-        chosen = self.manifest.filter(pl.col("status") == "chosen").sort("rank")
+        """The rows that stay (row, id, shard, source, bytes, score, rank, weight): chosen ones in order of choice, kept ones
+        in row order."""
+        chosen = self.manifest.filter(pl.col("status") == self.facts["status"]).sort("rank", "row")
         return chosen.select("row", "id", "shard", "source", "bytes", "score", "rank", "weight").collect()
 
     def upto(self, budget: str | int) -> pl.DataFrame:
         """The first rows of `selected` that fit a smaller budget; RecipeError where the selector is not nested."""
         wanted, totals = Budget.parse(budget), self.facts["totals"]
+        if self.facts["budget"] is None:
+            raise RecipeError(f"{self.path} kept what was clean, without an order; choose from it with assay select")
         if wanted.unit == "tokens":
             raise RecipeError(
                 "upto takes a budget in examples or bytes; for tokens select again: assay select RUN --budget ..."
@@ -114,12 +125,13 @@ class Run:
         return self._explained((exact if len(exact) else found).row(0, named=True))
 
     def _explained(self, entry: dict[str, Any]) -> dict[str, Any]:
-        cut, chosen = self.facts["cut"], self.facts["counts"]["chosen"]
+        cut, chosen = self.facts.get("cut"), self.facts["counts"].get(self.status, 0)
         better = None
         if entry["score"] is not None:
             better = self.manifest.filter(pl.col("score") > entry["score"]).select(pl.len()).collect().item()
         told = {**entry, "cut": cut, "better": better, "chosen": chosen, "of": self.facts["counts"]["input"]}
-        return {**told, "sentence": _sentence(told, self.facts)}
+        about = _about(self, entry)
+        return {**told, **about, "sentence": _sentence({**told, **about}, self.facts)}
 
     @property
     def verdict(self) -> dict[str, Any] | None:
@@ -134,24 +146,53 @@ class Run:
     def __repr__(self) -> str:
         counts, spent = self.facts["counts"], self.facts["bytes"]
         verdict = self.verdict["answer"] if self.verdict else "not verified"
-        return f"Run({str(self.path)!r}: {counts['chosen']:,} of {counts['input']:,} rows, {spent['chosen']:,} bytes, {verdict})"
+        stays = self.facts["status"]
+        return (
+            f"Run({str(self.path)!r}: {counts[stays]:,} of {counts['input']:,} rows, {spent[stays]:,} bytes, {verdict})"
+        )
 
     def summary(self) -> dict[str, Any]:
         """What a run shows when it ends: from its account and its manifest, without a look at any text."""
         told = self.facts
-        score = {"name": told["rank_by"], "cut": told["cut"]} if told["cut"] is not None else None
-        return {"title": self.title, **{key: told[key] for key in FACTS}, "sources": self.sources(), "score": score}
+        score = {"name": told["rank_by"], "cut": told["cut"]} if told.get("cut") is not None else None
+        given = {key: told.get(key) for key in FACTS}
+        return {"title": self.title, **given, "funnel": self.funnel, "sources": self.sources(), "score": score}
+
+    @property
+    def status(self) -> str:
+        """What the manifest calls a row that came through: `chosen`, or `kept` where nothing was selected."""
+        return self.facts.get("status") or "chosen"
 
     @property
     def title(self) -> str:
-        """What was chosen, and by which methods."""
+        """What came through, and by which methods it was chosen."""
         steps = [step for step in self.tree["steps"] if "score" in step or "select" in step]
         names = " then ".join(str(step.get("score") or step.get("select")) for step in steps)
-        return f"{self.facts['counts']['chosen']:,} of {self.facts['counts']['input']:,} rows by {names}"
+        counts = self.facts["counts"]
+        rows = f"{counts.get(self.status, 0):,} of {counts['input']:,} rows"
+        return f"{rows} kept" if self.status == "kept" else f"{rows} by {names}"
+
+    @cached_property
+    def funnel(self) -> list[dict[str, Any]]:
+        """Rows and bytes left after each reason for leaving, in the order in which rows left, from the whole input on.
+
+        Each stage has `stage, reason, key, rows, bytes` (`key` is the reason as the manifest has it), `out` (rows that left
+        there), `example` (one of these, `row` and `id`), and `step` where a step of the recipe took them; a rule's has
+        `said`, `paper` and `broken` (rows that broke it, those that an earlier rule took among them).
+        """
+        stages = _funnel(self.tally, self.facts, self.tree["steps"])
+        seen = reasons.examples(self.manifest, self.tally, 1).select("reason", "row", "id").rows(named=True)
+        examples = {entry.pop("reason"): entry for entry in seen}
+        return [{**stage, "example": examples.get(stage["key"])} for stage in stages]
+
+    @cached_property
+    def tally(self) -> pl.DataFrame:
+        """Rows and bytes by status and reason, where reasons leave out the one row or item that they name."""
+        return reasons.tally(self.manifest)
 
     def sources(self) -> list[dict[str, Any]]:
         """Rows and bytes of every source, in the pool and in the choice; none where no row names a source."""
-        chosen = pl.col("status") == "chosen"
+        chosen = pl.col("status") == self.status
         counted = (
             self.manifest.filter(pl.col("status") != "quarantined")
             .group_by("source")
@@ -169,6 +210,61 @@ class Run:
         return fragment(self.summary(), self.verdict)
 
 
+def _funnel(counts: pl.DataFrame, facts: dict[str, Any], steps: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The stages of `Run.funnel`, out of rows and bytes by reason."""
+    left, sizes = int(counts["rows"].sum()), int(counts["bytes"].sum())
+    stages = [{"stage": "read", "reason": "", "key": "", "rows": left, "bytes": sizes, "out": 0}]
+    rules = {rule["reason"]: rule for rule in facts.get("filters") or []}
+    gone = counts.filter(pl.col("status") != (facts.get("status") or "chosen")).drop("status")
+    rows = gone.group_by("reason").sum().rows(named=True)
+    for entry in sorted(rows, key=lambda entry: _order(entry["reason"], steps, rules)):
+        left, sizes, reason = left - entry["rows"], sizes - entry["bytes"], entry["reason"]
+        named = _STAGES.get(reason, {"stage": reason.partition(":")[0], "reason": reason})
+        kind, step, *_ = _order(reason, steps, rules)
+        known = {key: value for key, value in rules.get(reason, {}).items() if key in ("said", "paper", "broken")}
+        known |= {"step": step} if kind == _BY_STEPS else {}
+        stages.append({**named, "key": reason, "rows": left, "bytes": sizes, "out": entry["rows"], **known})
+    return stages
+
+
+_STAGES = {
+    "quarantined": {"stage": "readable", "reason": "could not be read"},
+    "budget": {"stage": "chosen", "reason": "beyond the budget"},
+}
+_FIRST, _BY_STEPS, _BY_SELECTOR, _LAST = range(4)
+
+
+def _order(reason: str, steps: list[dict[str, Any]], rules: dict[str, Any]) -> tuple[int, int, int, str]:
+    """Where a reason stands in the order of the steps: what cannot be read first, what the selection left out last."""
+    if reason in rules:
+        return _BY_STEPS, rules[reason]["step"], list(rules).index(reason), reason
+    kind, _, rest = reason.partition(": ")
+    for number, step in enumerate(steps):
+        gave = {
+            "where": step.get("where") == rest,
+            "duplicate": "group" in step and step.get("as", step["group"]) == rest,
+            "contaminated": step.get("filter") == "decontaminate",
+            "rule": rest == "listed word" and step.get("filter") == "word_list",
+            "edited": "edit" in step and rest.startswith(f"{step['edit']} "),
+        }
+        if gave.get(kind):
+            return _BY_STEPS, number, 0, reason
+    return {"quarantined": _FIRST, "budget": _LAST}.get(reason, _BY_SELECTOR), 0, 0, reason
+
+
+_NAMED = re.compile(r"duplicate: (?P<group>.+) of row (?P<stays>\d+)")
+
+
+def _about(run: Run, entry: dict[str, Any]) -> dict[str, Any]:
+    """What else is known of a row's fate: the row that stays in place of a copy."""
+    named = _NAMED.fullmatch(entry["reason"] or "")
+    if named is None:
+        return {}
+    stays = int(named["stays"])
+    told = reasons.lines(run.manifest, [stays], ("id", "status", "reason")).get(stays, {})
+    return {"stays": {"row": stays, "group": named["group"], **told}}
+
+
 def _sentence(told: dict[str, Any], facts: dict[str, Any]) -> str:
     """Why a row is in or out, in words."""
     if told["status"] == "quarantined":
@@ -176,11 +272,49 @@ def _sentence(told: dict[str, Any], facts: dict[str, Any]) -> str:
     stands = ""
     if told["score"] is not None:
         stands = f" Its score {told['score']:.4g} ({facts['rank_by']}) is beaten by {told['better']:,} of {told['of']:,} rows."
+    edited = f" Its text was changed by {told['reason'].removeprefix('edited: ')}." if told["reason"] else ""
+    if told["status"] == "kept":
+        return f"Kept.{edited}{stands}"
     if told["status"] == "chosen":
-        return f"Chosen, as number {told['rank']:,} of {told['chosen']:,}.{stands}"
+        return f"Chosen, as number {told['rank']:,} of {told['chosen']:,}.{edited}{stands}"
     if told["reason"] != "budget":
-        return f"Kept out by {told['reason']}.{stands}"
+        return f"{_dropped(told, facts)}{stands}"
     spent = f"the budget of {facts['budget']['limit']:,} {facts['budget']['unit']} was spent on better ones"
     return f"Not chosen: {spent}.{stands}" + (
         f" The last one chosen has {facts['cut']:.4g}." if facts["cut"] is not None else ""
     )
+
+
+def _dropped(told: dict[str, Any], facts: dict[str, Any]) -> str:
+    """Which step dropped a row, and for what."""
+    reason = told["reason"]
+    kind, _, rest = reason.partition(": ")
+    rule = next((rule for rule in facts.get("filters") or [] if rule["reason"] == reason), None)
+    if stays := told.get("stays"):
+        return f"Dropped as a duplicate: {_copied(stays, facts)}."
+    if rule is not None:
+        return f"Dropped by the rule {rule['filter']}/{rule['rule']}: {rule['said']}."
+    if kind == "contaminated":
+        return f"Dropped as contaminated: it holds {rest}."
+    if kind == "where":
+        return f"Dropped, because this does not hold of it: {rest}."
+    if kind == "edited":
+        return f"Dropped, because {rest}."
+    return f"Kept out by {reason}."
+
+
+_ALIKE = {"exact": "has the same text", "minhash": "has nearly the same text"}
+
+
+def _copied(stays: dict[str, Any], facts: dict[str, Any]) -> str:
+    """What the row that was preferred has in common with one that was dropped for it, and whether it is in the output."""
+    steps = [step for step in facts["recipe"]["steps"] if "group" in step]
+    step = next((step for step in steps if step.get("as", step["group"]) == stays["group"]), {"group": stays["group"]})
+    row, alike = f"row {stays['row']:,}", _ALIKE.get(step["group"], "is of its group")
+    late = f"left later ({stays.get('reason') or 'for another reason'})"
+    is_in = stays.get("status") in ("kept", "chosen")
+    if step.get("at_most") is None:
+        return f"{row} {alike} and {'stays' if is_in else f'was preferred; it {late}'}"
+    parts = step["group"] if step["group"] in ("lines", "paragraphs") else "text"
+    shared = f"more than {step['at_most']:.0%} of its {parts} stands in other rows, most of that in {row}"
+    return f"{shared}, which {'stays' if is_in else late}"

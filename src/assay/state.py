@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import final
+from typing import Any, final
 
 import numpy as np
-from jaxtyping import Shaped
+from jaxtyping import Bool, Int32, Int64, Shaped
 
 from assay.run.passes import Pool
 from assay.types import Fitted
@@ -36,14 +36,76 @@ class Columns(Mapping[str, np.ndarray]):
 
 @final
 @dataclass
+class Fates:
+    """Why rows left before any selection: `why (n,)` indexes `reasons` (-1: still there); `other (n,)` is the row that a
+    reason ending in "of row " speaks of. Neither is made before a row leaves.
+
+    >>> fates = Fates(3)
+    >>> fates.drop(np.array([True, False, False]), "where: bytes > 9")
+    >>> fates.why.tolist(), fates.reasons
+    ([0, -1, -1], ['where: bytes > 9'])
+    """
+
+    size: int
+    reasons: list[str] = field(default_factory=list)
+    why: Int32[np.ndarray, "n"] = field(default_factory=lambda: np.zeros(0, np.int32))
+    other: Int64[np.ndarray, "n"] | None = None
+    codes: dict[str, int] = field(default_factory=dict)
+
+    def drop(
+        self,
+        rows: Bool[np.ndarray, "b"] | Int64[np.ndarray, "k"],
+        reason: str,
+        others: Int64[np.ndarray, "k"] | None = None,
+        first: int = 0,
+    ) -> None:
+        """Let rows go, a mask or numbers counted from `first`; `others` gives each the row that its reason names."""
+        if not len(self.why):
+            self.why = np.full(self.size, -1, np.int32)
+        positions = (np.flatnonzero(rows) if rows.dtype == bool else rows) + first
+        self.why[positions] = self.code(reason)
+        if others is not None:
+            if self.other is None:
+                self.other = np.full(self.size, -1)
+            self.other[positions] = others
+
+    def code(self, reason: str) -> int:
+        """The number of a reason."""
+        if reason not in self.codes:
+            self.codes[reason] = len(self.reasons)
+            self.reasons.append(reason)
+        return self.codes[reason]
+
+
+@final
+@dataclass
 class State:
-    """What the steps have made so far: signals by name, which of them score steps made, who dropped which rows."""
+    """What the steps have made so far: signals by name, which of them score steps made, who dropped which rows, and what
+    each step tells of itself for `run.json`."""
 
     pool: Pool
     targets: list[Pool]
     signals: dict[str, np.ndarray] = field(default_factory=dict)
+    lazy: dict[str, Callable[[], np.ndarray]] = field(default_factory=dict)
     scores: list[str] = field(default_factory=list)
     fits: dict[str, Fitted] = field(default_factory=dict)
     files: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
-    dropped: list[tuple[str, np.ndarray]] = field(default_factory=list)
+    fates: Fates = field(default_factory=lambda: Fates(0))
+    filters: list[dict[str, Any]] = field(default_factory=list)
+    duplicates: list[dict[str, Any]] = field(default_factory=list)
+    edits: list[dict[str, Any]] = field(default_factory=list)
+    edited: Int64[np.ndarray, "n"] | None = None  # one bit for each edit step that changed the row
+
+    def mark_edited(self, rows: Bool[np.ndarray, "n"]) -> None:
+        """Remember which rows the next edit step changed."""
+        if self.edited is None:
+            self.edited = np.zeros(len(rows), np.int64)
+        self.edited[rows] |= 1 << len(self.edits)
+
+    def drop(self, rows: Bool[np.ndarray, "n"], reason: str) -> None:
+        """Take living rows out of everything that follows, and remember why."""
+        living = self.pool.living
+        self.fates.size = len(living)
+        self.fates.drop(living & rows, reason)
+        self.pool.alive = living & ~rows

@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import Int64
 
 from assay import __version__, account, catalog
-from assay.engine import open_pool
+from assay.opening import open_pool
 from assay.errors import RunError
 from assay.io import files, store
 from assay.recipe import Read
@@ -49,7 +49,7 @@ def verify(run: Run, asked: Asked, workers: int | None = None, watch: Watch = qu
     start, trial, proxy = time.perf_counter(), Trial(seeds=asked.seeds), judge.proxy(asked.proxy)
     arms.check(trial)
     with Local(workers) as local:
-        pool = account.reopen(run, local, watch)
+        pool = account.reopen_edited(run, local, watch)
         pool.refuse_changes()
         question = _question(run, asked, pool)
         found = _overlap(pool, question, asked)
@@ -98,7 +98,7 @@ def _selector(run: Run) -> tuple[str, tuple[str, ...]]:
     """Who chose, and what it looked at."""
     scorers = [step for step in run.recipe.steps if step.kind == "score"]
     if not scorers:
-        return run.recipe.select.name, ()
+        return run.recipe.select.name if run.recipe.select is not None else "clean", ()
     features = {name for step in scorers for name in catalog.load("score", step.name).features}
     return " and ".join(step.name for step in scorers), tuple(sorted(features))
 

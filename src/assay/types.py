@@ -6,6 +6,7 @@ Axis names, one glossary for the whole house; an area may add its own, here.
                      r rows or trials of any other number, j rows of a part
     n-gram models    w windows, c words of a packed window, q nodes, f followers, v vocabulary, l length of a context,
                      order symbols of a window
+    duplicates       h hashes of a signature, e edges between rows, u distinct things
     verify           p budgets of the curve, e eval documents, s shingles of the eval set, z bits of their sieve
 """
 
@@ -316,6 +317,62 @@ class Trials:
 
     def __len__(self) -> int:
         return len(self.losses)
+
+
+@final
+@dataclass(frozen=True)
+class Rule:
+    """What a row must be to stay: a measured column, or its ratio to the column `over`, within bounds.
+
+    `at_least` and `at_most` let their own value stay, `above` and `below` do not. NaN (a ratio 0/0, a missing number)
+    breaks no rule. `told` names a column of strings that ends the reason of a dropped row; `paper` links the source.
+
+    >>> rule = Rule("words", "words", at_least=50)
+    >>> str(rule), rule.broken({"words": np.array([49, 50])}).tolist()
+    ('words must be at least 50', [True, False])
+    """
+
+    name: str
+    column: str
+    over: str | None = None
+    at_least: float | None = None
+    at_most: float | None = None
+    above: float | None = None
+    below: float | None = None
+    paper: str = ""
+    told: str | None = None
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns that it reads."""
+        return tuple(filter(None, (self.column, self.over, self.told)))
+
+    def value(self, columns: Mapping[str, np.ndarray]) -> Float[np.ndarray, "b"]:
+        """What the rule compares, one number a row."""
+        top = np.asarray(columns[self.column], np.float64)
+        if self.over is None:
+            return top
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return top / columns[self.over]
+
+    def broken(self, columns: Mapping[str, np.ndarray]) -> Bool[np.ndarray, "b"]:
+        """Which rows it drops."""
+        value = self.value(columns)
+        out = np.zeros(len(value), bool)
+        for bound, outside in (
+            (self.at_least, np.less),
+            (self.at_most, np.greater),
+            (self.above, np.less_equal),
+            (self.below, np.greater_equal),
+        ):
+            if bound is not None:
+                out |= outside(value, bound)
+        return out
+
+    def __str__(self) -> str:
+        words = (("at least", self.at_least), ("at most", self.at_most), ("above", self.above), ("below", self.below))
+        bounds = " and ".join(f"{word} {bound:g}" for word, bound in words if bound is not None)
+        return f"{self.column}{' / ' + self.over if self.over else ''} must be {bounds}"
 
 
 @final

@@ -164,6 +164,89 @@ def build_facts() -> dict[str, Any]:
     }
 
 
+LEFT = (  # (reason, rows that left, bytes, rule's facts)
+    ("quarantined", 49, 10_110, {}),
+    (
+        "rule: gopher_quality/words (words must be at least 50 and at most 100000)",
+        4_000,
+        400_000,
+        {"said": "words must be at least 50 and at most 100000", "broken": 4_000, "step": 0},
+    ),
+    (
+        "rule: gopher_quality/stop_words (stop_words must be at least 2)",
+        812,
+        90_000,
+        {"said": "stop_words must be at least 2", "broken": 2_204, "step": 0},
+    ),
+    ("where: source <> 'ads'", 15, 3_000, {"step": 1}),
+    ("contaminated: gsm8k.jsonl", 26, 9_000, {"step": 2}),
+    ("duplicate: minhash", 4_900, 900_000, {"step": 3}),
+)
+SPAN = "Natalia sold clips to 48 of her friends in April"
+
+
+def build_kept() -> dict[str, Any]:
+    """Facts of a cleaned pool: everything is kept that no rule, eval item or copy drops."""
+    facts, rows, sizes = build_facts(), 31_110, 8_010_000
+    funnel = [{"stage": "read", "reason": "", "key": "", "rows": rows, "bytes": sizes, "out": 0, "example": None}]
+    for reason, out, bytes_, told in LEFT:
+        rows, sizes = rows - out, sizes - bytes_
+        named = {"stage": reason.partition(":")[0], "reason": reason, "key": reason}
+        if reason == "quarantined":
+            named |= {"stage": "readable", "reason": "could not be read"}
+        paper = {"paper": "https://arxiv.org/abs/2112.11446"} if "said" in told else {}
+        example = {"row": 17, "id": f"pool-{out:05}"}
+        funnel.append({**named, "rows": rows, "bytes": sizes, "out": out, "example": example, **told, **paper})
+    filters = [
+        {"filter": "gopher_quality", "rule": "words", "rows": 4_000, "broken": 4_000},
+        {"filter": "gopher_quality", "rule": "bullet_lines", "rows": 0, "broken": 0},
+    ]
+    about = {"recipe": "fineweb", "about": "Rules and copies.", "sources": ["https://arxiv.org/abs/2406.17557 (2024)"]}
+    gone = ("budget", "cut", "rank_by", "score", "borderline", "features")
+    return {key: value for key, value in facts.items() if key not in gone} | {
+        "title": f"{rows:,} of 31,110 rows kept",
+        "status": "kept",
+        "counts": {"input": 31_110, "blank": 0, "quarantined": 49, "not_chosen": 31_110 - 49 - rows, "kept": rows},
+        "bytes": {"input": 8_010_000, "kept": sizes},
+        "tokens": None,
+        "estimated_tokens": {"input": 2_002_500, "kept": sizes // 4},
+        "funnel": funnel,
+        "filters": filters,
+        "dropped": [{"reason": reason, "examples": _thrown(reason)} for reason, *_ in LEFT[1:]],
+        "duplicates": [
+            {
+                "step": 3, "group": "minhash", "keep": "longest", "rows": 4_900, "bytes": 900_000, "groups": 1_212,
+                "largest": 87, "examples": [{"row": 17, "others": [20, 33, 41, 1_502]}],
+            }
+        ],
+        "edits": [
+            {"step": 4, "edit": "c4_lines", "rows": 120, "bytes_before": 40_000, "bytes_after": 31_000, "emptied": 2}
+        ],
+        "fits": {"quality_classifier": {"auc": 0.9312, "rows": {"good": 1_000, "bad": 900}}},
+        "lacks": ["language identification: give --model language=lid.176.bin"],
+        "about": about,
+    }  # fmt: skip
+
+
+def _thrown(reason: str) -> list[dict[str, Any]]:
+    """Two rows that a reason threw away, one of them with text that tries to break the page."""
+    rows = [
+        {"row": 1_204 + place, "id": f"pool-{place}", "shard": "pool", "source": "web", "bytes": 40, "text": text}
+        for place, text in enumerate((f"Read more. {SPAN}, and then half as many.", HOSTILE))
+    ]
+    if reason.startswith("rule"):
+        return [{**row, "measured": "words", "value": 12.0} for row in rows]
+    if reason.startswith("contaminated"):
+        spans = (SPAN, HOSTILE[:41], "")
+        return [
+            {**row, "quoted": SPAN.lower(), "span": span} for row, span in zip([*rows, rows[0]], spans, strict=True)
+        ]
+    if reason.startswith("duplicate"):
+        stays = {"row": 17, "id": "pool-17", "shard": "pool", "source": "news", "text": "Read much more."}
+        return [{**row, "stays": stays} for row in rows]
+    return rows
+
+
 def _weights(names: list[str], first: float) -> list[dict[str, Any]]:
     return [{"feature": name, "weight": first * 0.9**place} for place, name in enumerate(names)]
 
@@ -241,6 +324,11 @@ def build_verdict() -> dict[str, Any]:
 @pytest.fixture
 def facts() -> dict[str, Any]:
     return copy.deepcopy(build_facts())
+
+
+@pytest.fixture
+def kept() -> dict[str, Any]:
+    return copy.deepcopy(build_kept())
 
 
 @pytest.fixture

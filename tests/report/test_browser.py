@@ -50,3 +50,23 @@ def test_the_listener_would_hear_a_request_and_an_error(tmp_path: Path) -> None:
         tab.open(page.as_uri())
     assert any("heard" in each for each in tab.complaints()) and any("thrown" in each for each in tab.complaints())
     assert "http://127.0.0.1:9/x.png" in tab.requests()
+
+
+def test_a_cleaned_pool_s_page_fits_a_phone_and_loads_nothing(kept: dict[str, Any], tmp_path: Path) -> None:
+    report = tmp_path / "report.html"
+    report.write_text(render(kept), "utf-8")
+    with chromium() as tab:
+        tab.look(390, "dark")
+        tab.open(report.as_uri())
+        overflow = tab.ask("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+        bars = tab.ask("[...document.querySelectorAll('.funnel .draw')].some(each => each.offsetWidth > 0)")
+        tab.look(1280, "light")
+        wide = tab.ask("[...document.querySelectorAll('.funnel td .bar')].map(each => each.offsetWidth > 100)")
+        beside = tab.ask(
+            "(() => { const [one, two] = ['.twins .whole', '.twins .stays'].map(name => "
+            "document.querySelector(name).getBoundingClientRect()); return one.right <= two.left })()"
+        )
+    assert tab.complaints() == []
+    assert [address for address in tab.requests() if not address.startswith("data:")] == [report.as_uri()]
+    assert overflow == 0 and not bars and wide and all(wide)
+    assert beside, "a copy and the row that stays stand side by side"

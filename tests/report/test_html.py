@@ -9,7 +9,7 @@ from html.parser import HTMLParser
 from typing import Any
 
 import pytest
-from tests.report.conftest import HOSTILE, build_facts, build_verdict
+from tests.report.conftest import HOSTILE, build_facts, build_kept, build_verdict
 
 from assay.report import view
 from assay.report.html import fragment, render
@@ -40,13 +40,19 @@ def page() -> str:
     return render(build_facts(), build_verdict())
 
 
+@pytest.fixture(scope="module")
+def kept_page() -> str:
+    return render(build_kept())
+
+
 def poisoned(value: Any) -> Any:
     """The same facts with every string that a user can bring made hostile."""
     if isinstance(value, str):
         return value + HOSTILE
     if isinstance(value, dict):
         return {
-            key: each if key in ("answer", "unit", "created", "name") else poisoned(each) for key, each in value.items()
+            key: each if key in ("answer", "unit", "created", "name", "span") else poisoned(each)
+            for key, each in value.items()
         }
     return [poisoned(each) for each in value] if isinstance(value, list) else value
 
@@ -59,20 +65,57 @@ def test_hostile_text_anywhere_adds_no_element_and_no_handler(page: str) -> None
     assert "<script>document.title = 'owned'</script>" in hostile.text and "{{ 7 * 7 }}" in hostile.text
 
 
+def test_hostile_text_in_what_was_thrown_away_adds_nothing_either(kept_page: str) -> None:
+    hostile = Elements(render(poisoned(build_kept())))
+    assert [tag for tag, _ in hostile.found] == [tag for tag, _ in Elements(kept_page).found]
+    assert not [name for _, attrs in hostile.found for name in attrs if name.startswith("on")]
+    assert hostile.text.count("{{ 7 * 7 }}") > Elements(kept_page).text.count("{{ 7 * 7 }}") > 0
+
+
 def test_the_page_can_be_written_and_holds_no_control_characters(page: str) -> None:
     page.encode("utf-8")
     assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f]", page)
 
 
-def test_nothing_is_loaded_from_anywhere(page: str) -> None:
-    addresses = [
-        value
-        for _, attrs in Elements(page).found
-        for name, value in attrs.items()
-        if name in ("src", "href", "xlink:href", "action", "srcset")
-    ]
-    assert all(value and value.startswith(("#", "data:")) for value in addresses)
-    assert "@import" not in page and not re.search(r"url\((?!#)", page)
+def test_nothing_is_loaded_from_anywhere(page: str, kept_page: str) -> None:
+    for each in (page, kept_page):
+        addresses = [
+            value
+            for tag, attrs in Elements(each).found
+            for name, value in attrs.items()
+            if name in ("src", "href", "xlink:href", "action", "srcset") and tag != "a"
+        ]
+        assert all(value and value.startswith(("#", "data:")) for value in addresses)
+        assert "@import" not in each and not re.search(r"url\((?!#)", each)
+
+
+def test_links_go_to_papers_and_never_run_anything(kept: dict[str, Any], kept_page: str) -> None:
+    assert '<a href="https://arxiv.org/abs/2112.11446" rel="noreferrer">gopher_quality/words</a>' in kept_page
+    kept["funnel"][2]["paper"] = kept["about"]["sources"][0] = "javascript:alert(1)"
+    links = [attrs["href"] for tag, attrs in Elements(render(kept)).found if tag == "a"]
+    assert all(link and link.startswith(("#", "https://")) for link in links)
+
+
+def test_a_cleaned_pool_shows_what_every_reason_threw_away(kept_page: str) -> None:
+    text = Elements(kept_page).text
+    for words in (
+        "21,308 of 31,110 rows kept",
+        "31,110 rows read = 21,308 kept + 9,753 dropped + 49 quarantined",
+        "gopher_quality/stop_words stop_words must be at least 2 812 2.6 % 2,204 26,249",
+        "No row left by: gopher_quality/bullet_lines.",
+        "minhash 4,900 900 kB 1,212 87 the longest row 17 stays for 20, 33, 41 and 1 more",
+        "c4_lines 120 40.0 kB 31.0 kB 2",
+        "row 1,204 · pool-0 · web · words = 12",
+        "matched: “natalia sold clips to 48 of her friends in april”",
+        "stays: row 17 · pool-17 · news Read much more.",
+        "language identification: give --model language=lid.176.bin",
+        "quality_classifier: auc 0.9312, rows: good 1,000, bad 900",
+        "Recipe: fineweb",
+    ):
+        assert words in text, words
+    assert "<mark>Natalia sold clips to 48 of her friends in April</mark>" in kept_page
+    for words in ("At the border", "What pulls a score", "Where the cut fell", "rows chosen", "of the choice"):
+        assert words not in text, words
 
 
 def test_only_the_page_s_own_script_may_run(page: str) -> None:

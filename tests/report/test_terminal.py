@@ -22,13 +22,17 @@ def summary(facts: Any, verdict: Any, width: int = 100, encoding: str = "utf-8")
     return printed(width, encoding, lambda console: terminal.show(facts, verdict, console, "run/"))
 
 
+def squeezed(text: str) -> str:
+    return " ".join(text.split())
+
+
 def test_the_summary_says_what_was_chosen_and_how_good_it_is(facts: dict[str, Any], verdict: dict[str, Any]) -> None:
-    text = summary(facts, verdict)
+    text = squeezed(summary(facts, verdict))
     for words in (
         "2,769",
         "of 8.01 MB (10.0 %)",
         "190,480",
-        "−27,680 beyond the budget",
+        "beyond the budget −27,680 89.0 %",
         "pool-00001.jsonl.zst, line 1,204",
         "67.1 %",
         "the cut is at",
@@ -38,6 +42,24 @@ def test_the_summary_says_what_was_chosen_and_how_good_it_is(facts: dict[str, An
         "run/report.html",
     ):
         assert words in text, words
+
+
+def test_a_cleaned_pool_shows_its_funnel(kept: dict[str, Any]) -> None:
+    text = squeezed(summary(kept, None))
+    for words in (
+        "21,308 of 31,110 rows kept",
+        "gopher_quality/stop_words −812 2.6 % 26,249 pool-00812",
+        "where source <> 'ads' −15 <0.1 %",
+        "gsm8k.jsonl (contaminated) −26",
+        "minhash (copies) −4,900 15.8 % 21,308 pool-04900",
+        "minhash: 4,900 copies dropped (900 kB) from 1,212 groups, the largest of 87; the longest stays",
+        "c4_lines: 120 rows changed, 40.0 kB became 31.0 kB; 2 were left without text",
+        "fineweb lacks - language identification: give --model language=lid.176.bin",
+        "the kept rows, as they came",
+    ):
+        assert words in text, words
+    assert "Score" not in text and "Budget" not in text
+    assert max(map(len, summary(kept, None, 60).splitlines())) <= 60
 
 
 @pytest.mark.parametrize("width", [40, 60, 100, 200])

@@ -17,13 +17,16 @@ def test_the_counts_are_added_up_in_a_sentence(facts: dict[str, Any]) -> None:
     assert not adds_up and sentence.startswith("The counts do not add up")
 
 
-def test_the_funnel_says_how_many_left_and_why(facts: dict[str, Any]) -> None:
-    assert [(stage["stage"], stage["left"], stage["reason"]) for stage in view.funnel(facts)] == [
-        ("input", "", ""),
-        ("read", "49", "could not be read"),
-        ("filter: bytes >= 20", "612", "shorter than 20 bytes"),
-        ("select: top_k", "27,680", "beyond the budget"),
+def test_what_no_step_dropped_is_kept_where_nothing_is_selected(kept: dict[str, Any]) -> None:
+    assert view.accounting(kept) == ("31,110 rows read = 21,308 kept + 9,753 dropped + 49 quarantined", True)
+    assert [(entry["name"], entry["rows"]) for entry in view.outcomes(kept)] == [
+        ("kept", 21_308),
+        ("dropped", 9_753),
+        ("quarantined", 49),
     ]
+    figures = [(figure["unit"], figure["value"]) for figure in view.key_figures(kept)]
+    assert figures == [("rows", "21,308"), ("bytes", "6.60 MB"), ("tokens", "about 1,649,472")]
+    assert view.budget(kept) == ""
 
 
 def test_many_sources_become_twenty_and_the_rest(facts: dict[str, Any]) -> None:

@@ -112,18 +112,19 @@ def content_digest(piece: Piece) -> str:
         return ""
     span = (piece.start, piece.stop) if by_bytes else (0, shard.size)
     kind = (shard.format, shard.compression, delimiter(shard.path) if shard.format == "csv" else "")
-    return digest(kind, _file_digest(shard.path, *span))
+    return digest(kind, file_digest(shard.path, *span))
 
 
 def _text_digest(path: str) -> str:
     """A text file that may not be read is one quarantined row, not the end of the run."""
     try:
-        return _file_digest(path)
+        return file_digest(path)
     except InputError:
         return "unreadable"
 
 
-def _file_digest(path: str, start: int = 0, stop: int = 1 << 62) -> str:
+def file_digest(path: str, start: int = 0, stop: int = 1 << 62) -> str:
+    """A digest of a file's bytes, or of some of them."""
     state = xxhash.xxh3_128()
     with files.open_read(path) as file:
         file.seek(start)
@@ -159,6 +160,27 @@ def load_named(path: Path) -> dict[str, np.ndarray]:
     """Read back what `save_named` wrote."""
     with files.open_read(str(path)) as file, np.load(file, allow_pickle=False) as loaded:
         return {name: loaded[name] for name in loaded.files}
+
+
+def lay_down(folder: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """Write named arrays as files that `map_arrays` maps; a folder that is there already holds the same."""
+    if not (folder / "names.json").exists():
+        for number, array in enumerate(arrays.values()):
+            save(folder / f"{number}.npy", np.ascontiguousarray(array))
+        files.write_json(str(folder / "names.json"), list(arrays))
+
+
+def map_arrays(folder: Path) -> dict[str, np.ndarray]:
+    """Named arrays of a folder, mapped copy-on-write: kernels that take writable arrays take these too."""
+    names = files.read_json(str(folder / "names.json"))
+    return {name: _mapped(folder / f"{number}.npy") for number, name in enumerate(names)}
+
+
+def _mapped(path: Path) -> np.ndarray:
+    try:
+        return np.load(path, mmap_mode="c", allow_pickle=False).view(np.ndarray)
+    except ValueError:  # an array without elements, or without dimensions, cannot be mapped
+        return np.load(path, allow_pickle=False)
 
 
 def save(path: Path, tree: Tree) -> None:
@@ -204,6 +226,11 @@ def save_table(path: Path, columns: dict[str, np.ndarray | Texts], facts: dict[s
         writer.write_table(table)
 
 
+def open_table(path: Path) -> pa.Table:
+    """The table alone, mapped: only the columns that are looked at are read."""
+    return pa.ipc.open_file(pa.memory_map(str(path))).read_all()
+
+
 def load_table(path: Path) -> tuple[pa.Table, dict[str, Any]]:
     """Read back what `save_table` wrote: the table, and the facts."""
     with open(path, "rb") as file:
@@ -227,6 +254,13 @@ def texts(column: pa.ChunkedArray) -> Texts:
     _, offsets, data = array.buffers()
     bounds = np.frombuffer(offsets, np.int64)[array.offset : array.offset + len(array) + 1]
     return Texts(np.frombuffer(data, np.uint8) if data is not None else np.zeros(0, np.uint8), bounds)
+
+
+def values(column: pa.ChunkedArray) -> Shaped[np.ndarray, "k"]:
+    """A column of a stored table as an array: numbers without a copy, strings as objects."""
+    if pa.types.is_large_string(column.type):
+        return np.array(column.to_pylist(), object)
+    return numbers(column)
 
 
 def _to_arrow(column: np.ndarray | Texts) -> pa.Array:

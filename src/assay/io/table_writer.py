@@ -14,7 +14,7 @@ from assay.errors import InputError
 from assay.io.convert import part_rows
 from assay.io.files import atomic_write, open_read
 from assay.io.sources import Piece, Shard
-from assay.io.tables import part_batches, schema_of, table_batches
+from assay.io.tables import part_batches, schema_of, table_batches, taken
 
 _GROUP_BYTES = 64 << 20  # a row group is closed at the first batch boundary after this much
 _GROUP_ROWS = 1 << 16
@@ -32,7 +32,8 @@ def copy_batches(piece: Piece, keep: Bool[np.ndarray, "b"], out: str) -> int:
                 part = keep[row : row + batch.num_rows]
                 row += batch.num_rows
                 if part.any():
-                    writer.write_batch(batch.filter(pa.array(part)))
+                    places = pa.array(np.flatnonzero(part))
+                    writer.write_batch(pa.record_batch([taken(column, places) for column in batch], schema=batch.schema))
                 if not keep[row:].any():
                     break
     return int(keep.sum())

@@ -225,3 +225,10 @@ def _numbers(array: pa.Array | None, size: int) -> np.ndarray:
         return array.cast(pa.float64()).to_numpy(zero_copy_only=False).astype(np.float64)
     except pa.ArrowInvalid:
         return np.full(size, np.nan)
+
+
+def taken(array: pa.Array, places: pa.Array) -> pa.Array:
+    """The values at some places; Arrow takes none out of string views, so these make a detour."""
+    if pa.types.is_string_view(array.type):
+        return array.cast(pa.large_string()).take(places).cast(array.type)
+    return array.take(places)

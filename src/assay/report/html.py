@@ -14,13 +14,14 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from assay.report import view
+from assay.report import cleaning, view
 from assay.report.view import Facts, part
 from assay.report.wording import count, date, duration, feature, number, one_line, size, visible
 
 _SECTIONS = (
     ("verdict", "Verdict"),
     ("rows", "Rows"),
+    ("thrown", "Thrown away"),
     ("scores", "Scores"),
     ("domains", "Domains"),
     ("features", "Features"),
@@ -36,7 +37,7 @@ def render(facts: Facts, verdict: Facts | None = None) -> str:
     found = _common(facts, verdict) | _tables(facts) | _evidence(verdict) | _about(facts, verdict)
     drawn = {
         "plots": _plots(facts, verdict),
-        "sections": [each for each in _SECTIONS if verdict or each[0] != "verdict"],
+        "sections": [each for each in _SECTIONS if each[0] in _shown(found, verdict)],
         "missing": view.MISSING,
         "style": _page("report.css"),
         "script": script,
@@ -53,6 +54,13 @@ def fragment(facts: Facts, verdict: Facts | None = None) -> str:
     """
     found = _common(facts, verdict) | {"colours": _FRAGMENT_COLOURS, "unknown": view.UNKNOWN}
     return _environment().get_template("fragment.html").render(found)
+
+
+def _shown(found: Mapping[str, Any], verdict: Facts | None) -> set[str]:
+    """The sections that this run can have: without a selection there is no cut, and no border beside it."""
+    shown = {anchor for anchor, _ in _SECTIONS} - (set() if verdict else {"verdict"})
+    cleaned = found["through"] == "kept" and not found["scored"]
+    return shown - (set() if found["thrown"] else {"thrown"}) - ({"features", "border"} if cleaned else set())
 
 
 def _environment() -> Environment:
@@ -80,6 +88,7 @@ def _common(facts: Facts, verdict: Facts | None) -> dict[str, Any]:
         "title": view.title(facts),
         "created": date(part(facts, "created")),
         "verdict": bool(verdict),
+        "through": view.through(facts),
         "answer": answer,
         "answer_words": view.stamp(verdict),
         "sentence": view.sentence(verdict),
@@ -98,7 +107,13 @@ def _tables(facts: Facts) -> dict[str, Any]:
     return {
         "blank": count(counts["blank"]) if counts.get("blank") else "",
         "quarantined": counts.get("quarantined") or 0,
-        "funnel": view.funnel(facts),
+        "funnel": cleaning.funnel(facts),
+        "overlaps": any(stage["broken"] for stage in cleaning.funnel(facts)),
+        "idle": cleaning.idle(facts),
+        "thrown": cleaning.thrown(facts),
+        "duplicates": cleaning.duplicates(facts),
+        "edits": cleaning.edits(facts),
+        "scored": bool(score),
         "quarantine": view.quarantine(facts),
         "sources": sources,
         "most_share": max((max(entry["before"], entry["after"]) for entry in sources), default=1) or 1,
@@ -151,6 +166,9 @@ def _about(facts: Facts, verdict: Facts | None) -> dict[str, Any]:
         "versions": [(visible(name), visible(version)) for name, version in versions.items()],
         "assay_version": visible(versions.get("assay", "")),
         "notes": [visible(note) for note in part(facts, "notes") or []],
+        "learnt": cleaning.learnt(facts),
+        "lacks": cleaning.lacks(facts),
+        "about": cleaning.about(facts),
         "stages": [_stage(stage) for stage in part(facts, "stages") or []],
         "cost": _cost(cost) if cost else "",
     }

@@ -13,7 +13,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from assay.report import view
+from assay.report import cleaning, view
 from assay.report.view import Facts, part
 from assay.report.wording import UNKNOWN, count, date, duration, feature, number, one_line, share, size, visible
 
@@ -34,6 +34,7 @@ def show(facts: Facts, verdict: Facts | None, console: Console, folder: str | No
     console.print()
     console.print(_chosen(facts))
     _part(console, "Rows", _rows(facts, console))
+    _cleaned(facts, console)
     if part(facts, "quarantine"):
         _part(console, "Quarantine", _quarantine(facts))
     _part(
@@ -41,11 +42,12 @@ def show(facts: Facts, verdict: Facts | None, console: Console, folder: str | No
         "Sources",
         _sources(facts, console) if part(facts, "sources") else _plain(view.MISSING["sources"], "dim"),
     )
-    _part(console, "Score", _score(facts))
+    if part(facts, "score") or view.through(facts) == "chosen":
+        _part(console, "Score", _score(facts))
     _notes(facts, console)
     show_verdict(verdict, console)
     if folder is not None:
-        _part(console, "Files", _files(folder))
+        _part(console, "Files", _files(folder, view.through(facts)))
     console.print()
 
 
@@ -148,9 +150,11 @@ def show_why(info: Facts, console: Console) -> None:
     `features` and `text` are printed too where they are given.
     """
     status = str(info.get("status") or UNKNOWN)
-    style = next((colour for key, _, _, colour in view.OUTCOMES if key == status), "")
+    style = next((colour for key, _, _, colour in (*view.OUTCOMES, *view.KEPT_OUTCOMES) if key == status), "")
     console.print()
-    console.print(_plain(f"Row {count(info.get('row'))}"), _plain(status.replace("_", " "), f"bold {style}".strip()))
+    left = status == "not_chosen" and part(info, "reason") not in (None, "budget")
+    words = "dropped" if left else status.replace("_", " ")
+    console.print(_plain(f"Row {count(info.get('row'))}"), _plain(words, f"bold {style}".strip()))
     said = part(info, "sentence") or part(info, "reason")
     if said:
         console.print(_inset(_plain(visible(said))))
@@ -178,7 +182,7 @@ def _why_lines(info: Facts) -> Iterable[tuple[str, str]]:
         yield "place", f"{count(info['better'])} of {count(info.get('of'))} rows score higher"
     if info.get("rank") is not None and info["rank"] > 0:
         yield "rank", f"{count(info['rank'])} in order of choice"
-    if info.get("weight") is not None:
+    if info.get("weight") and info.get("status") == "chosen":
         yield "weight", f"{number(info['weight'], 3)} passes per epoch"
 
 
@@ -248,27 +252,66 @@ def _rows(facts: Facts, console: Console) -> Group:
     for entry in view.outcomes(facts):
         if entry["rows"]:
             strip.append(_block(console, entry["key"]) * max(1, round(width * entry["part"])), style=entry["colour"])
-    table = _grid(4)
-    table.columns[1].justify = "right"
-    for stage in view.funnel(facts):
-        left = f"−{stage['left']}" if stage["left"] else ""
+    told = _plain(f"{sentence}.", "" if adds_up else "bold red")
+    stages = cleaning.funnel(facts)
+    return Group(strip, told, *([_plain(""), _funnel(stages)] if stages else []))
+
+
+def _funnel(stages: Sequence[Facts]) -> Table:
+    """Why rows left, how many, how many were still there, and one of those that left."""
+    table = _grid(5)
+    for place in (1, 2, 3):
+        table.columns[place].justify = "right"
+    for column in table.columns[1:4]:
+        column.no_wrap = True
+    table.add_row(*(_plain(words, "dim") for words in ("", "left", "", "rows", "e.g.")))
+    for stage in stages:
         table.add_row(
-            _plain(stage["stage"]),
-            _plain(stage["rows"], "bold"),
-            _plain(stage["bytes"], "dim"),
-            _plain(" ".join(filter(None, (left, stage["reason"]))), "dim"),
+            _plain(stage["short"]),
+            _plain(f"−{stage['left']}" if stage["left"] else "", "bold"),
+            _plain(stage["left_share"], "dim"),
+            _plain(stage["rows"]),
+            _plain(stage["example"], "dim"),
         )
-    return Group(strip, _plain(f"{sentence}.", "" if adds_up else "bold red"), table)
+    return table
+
+
+def _cleaned(facts: Facts, console: Console) -> None:
+    """Duplicates, edits, fits, and what the recipe lacks, each where there is any."""
+    if cleaning.duplicates(facts):
+        _part(console, "Duplicates", Group(*(_plain(_copies(entry)) for entry in cleaning.duplicates(facts))))
+    if cleaning.edits(facts):
+        _part(console, "Edits", Group(*(_plain(_changed(entry)) for entry in cleaning.edits(facts))))
+    if cleaning.learnt(facts):
+        table = _grid(2)
+        for name, words in cleaning.learnt(facts):
+            table.add_row(_plain(name), _plain(words, "dim"))
+        _part(console, "Learnt", table)
+    if cleaning.lacks(facts):
+        name = cleaning.about(facts)["recipe"] or "This recipe"
+        _part(console, f"{name} lacks", Group(*(_plain(f"- {line}") for line in cleaning.lacks(facts))))
+
+
+def _copies(entry: Facts) -> str:
+    if entry["rows"] == "0":
+        return f"{entry['group']}: no copies"
+    groups = f" from {entry['groups']} groups, the largest of {entry['largest']}" if entry["groups"] else ""
+    stays = f"; {entry['keep']} stays" if entry["keep"] else ""
+    dropped = f"{entry['rows']} copies dropped ({entry['bytes']})"
+    return f"{entry['group']}: {dropped}{groups}{stays}"
+
+
+def _changed(entry: Facts) -> str:
+    if entry["rows"] == "0":
+        return f"{entry['edit']}: no row changed"
+    emptied = f"; {entry['emptied']} were left without text" if entry["emptied"] else ""
+    return f"{entry['edit']}: {entry['rows']} rows changed, {entry['before']} became {entry['after']}{emptied}"
 
 
 def _block(console: Console, key: str) -> str:
     """What a bar is made of: blocks of four densities, or letters where the terminal has none."""
-    blocks = {"chosen": "█", "not_chosen": "░", "filtered": "▒", "quarantined": "▓"}
-    return (
-        blocks[key]
-        if _can_draw(console)
-        else {"chosen": "#", "not_chosen": "-", "filtered": "/", "quarantined": "x"}[key]
-    )
+    blocks = {"chosen": "█#", "kept": "█#", "not_chosen": "░-", "filtered": "▒/", "quarantined": "▓x"}
+    return blocks[key][0 if _can_draw(console) else 1]
 
 
 def _can_draw(console: Console) -> bool:
@@ -290,15 +333,10 @@ def _sources(facts: Facts, console: Console) -> Table:
     entries = view.sources(facts, _TOP_SOURCES)
     most = max((max(entry["before"], entry["after"]) for entry in entries), default=1) or 1
     table = Table.grid(padding=(0, 2))
-    for heading, justify in (
-        ("share of bytes", "left"),
-        ("pool", "right"),
-        ("choice", "right"),
-        ("", "left"),
-        ("change", "left"),
-    ):
-        table.add_column(heading, justify=justify, overflow="fold")
-    table.add_row(*(_plain(words, "dim") for words in ("share of bytes", "pool", "choice", "", "change")))
+    after = "choice" if view.through(facts) == "chosen" else "kept"
+    for justify in ("left", "right", "right", "left", "left"):
+        table.add_column(justify=justify, overflow="fold")
+    table.add_row(*(_plain(words, "dim") for words in ("share of bytes", "pool", after, "", "change")))
     for entry in entries:
         bars = Text()
         bars.append(_block(console, "chosen") * round(_BAR * entry["after"] / most), style="yellow")
@@ -330,11 +368,11 @@ def _pulls(entries: Sequence[Facts]) -> str:
     return "  ".join(f"{feature(entry.get('feature', ''))} {number(entry.get('weight'), 3)}" for entry in entries)
 
 
-def _files(folder: str) -> Table:
+def _files(folder: str, through: str) -> Table:
     root = folder.rstrip("/")
     table = _grid(2)
     for name, words in (
-        ("selected/", "the chosen rows, as they came"),
+        ("selected/", f"the {through} rows, as they came"),
         ("manifest.parquet/", "one line for every input row"),
         ("report.html", "the report with plots, drawn by assay report"),
     ):

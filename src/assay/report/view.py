@@ -33,6 +33,12 @@ OUTCOMES = (
     ("filtered", "filtered out", "filtered", "magenta"),
     ("quarantined", "quarantined", "bad", "red"),
 )
+# Where nothing was selected, every row that no step dropped is kept.
+KEPT_OUTCOMES = (
+    ("kept", "kept", "chosen", "yellow"),
+    ("not_chosen", "dropped", "filtered", "magenta"),
+    ("quarantined", "quarantined", "bad", "red"),
+)
 ANSWERS = {"better": "Better than", "worse": "Worse than", "undecided": "Undecided: not told apart from"}
 SHOWN_SOURCES = 20
 
@@ -48,12 +54,25 @@ def title(facts: Facts) -> str:
     return one_line(part(facts, "title") or "A selection of training data", 200)
 
 
+def through(facts: Facts) -> str:
+    """What a row is called that came through: chosen, or kept where nothing was selected.
+
+    >>> through({"counts": {"input": 2, "kept": 1}}), through({})
+    ('kept', 'chosen')
+    """
+    return "kept" if "kept" in (part(facts, "counts") or {}) else "chosen"
+
+
+def _outcomes(facts: Facts) -> tuple[tuple[str, str, str, str], ...]:
+    return KEPT_OUTCOMES if through(facts) == "kept" else OUTCOMES
+
+
 def outcomes(facts: Facts) -> list[dict[str, Any]]:
     """What became of the input rows, in the order of `OUTCOMES`; those filtered out apart from the other not chosen."""
-    counts = part(facts, "counts") or {}
+    counts, kinds = part(facts, "counts") or {}, _outcomes(facts)
     total = counts.get("input", 0)
-    rows = {key: counts.get(key) or 0 for key, *_ in OUTCOMES}
-    rows["not_chosen"] -= rows["filtered"]
+    rows = {key: counts.get(key) or 0 for key, *_ in kinds}
+    rows["not_chosen"] -= rows.get("filtered", 0)
     return [
         {
             "key": key,
@@ -64,7 +83,7 @@ def outcomes(facts: Facts) -> list[dict[str, Any]]:
             "share": share(rows[key], total),
             "part": rows[key] / total if total else 0.0,
         }
-        for key, name, tone, colour in OUTCOMES
+        for key, name, tone, colour in kinds
     ]
 
 
@@ -76,7 +95,7 @@ def accounting(facts: Facts) -> tuple[str, bool]:
     """
     counts = part(facts, "counts") or {}
     total, filtered = counts.get("input", 0), counts.get("filtered") or 0
-    given = {name: counts.get(key) or 0 for key, name, *_ in OUTCOMES if key != "filtered"}
+    given = {name: counts.get(key) or 0 for key, name, *_ in _outcomes(facts) if key != "filtered"}
     note = {"not chosen": f" ({count(filtered)} of them filtered out)" if filtered else ""}
     terms = " + ".join(f"{count(rows)} {name}{note.get(name, '')}" for name, rows in given.items() if rows) or "0"
     if sum(given.values()) == total:
@@ -85,26 +104,23 @@ def accounting(facts: Facts) -> tuple[str, bool]:
 
 
 def key_figures(facts: Facts) -> list[dict[str, str]]:
-    """Rows, bytes and tokens chosen, each beside the input."""
-    rows, sizes = part(facts, "counts") or {}, part(facts, "bytes") or {}
-    return [
-        _figure("rows", rows.get("chosen"), rows.get("input"), count),
-        _figure("bytes", sizes.get("chosen"), sizes.get("input"), size),
-        _tokens(facts),
-    ]
+    """Rows, bytes and tokens that came through, each beside the input."""
+    rows, sizes = _pair(facts, "counts"), _pair(facts, "bytes")
+    return [_figure("rows", *rows, count), _figure("bytes", *sizes, size), _tokens(facts)]
 
 
 def _tokens(facts: Facts) -> dict[str, str]:
     """Tokens as counted; where no tokenizer was given, an estimate that says so."""
-    counted, guessed = part(facts, "tokens"), part(facts, "estimated_tokens")
-    if counted or not guessed:
-        return _figure("tokens", *_pair(counted), count)
-    figure = _figure("tokens", *_pair(guessed), lambda tokens: f"about {count(tokens)}")
+    if part(facts, "tokens") or not part(facts, "estimated_tokens"):
+        return _figure("tokens", *_pair(facts, "tokens"), count)
+    figure = _figure("tokens", *_pair(facts, "estimated_tokens"), lambda tokens: f"about {count(tokens)}")
     return {**figure, "of": f"{figure['of']}, estimated at 4 bytes a token; --tokenizer FILE counts them"}
 
 
-def _pair(values: Facts | None) -> tuple[Any, Any]:
-    return (values or {}).get("chosen"), (values or {}).get("input")
+def _pair(facts: Facts, name: str) -> tuple[Any, Any]:
+    """An amount of what came through, and of the input."""
+    values = part(facts, name) or {}
+    return values.get(through(facts)), values.get("input")
 
 
 def _figure(unit: str, chosen: Any, whole: Any, wording: Any) -> dict[str, str]:
@@ -126,28 +142,6 @@ def budget(facts: Facts) -> str:
     unit = {"examples": " rows", "tokens": " tokens"}.get(asked.get("unit", ""), "")
     spent = f"{wording(asked.get('spent'))} of {wording(asked.get('limit'))}{unit} spent"
     return f"Budget {one_line(asked.get('asked', UNKNOWN), 60)}: {spent}."
-
-
-def funnel(facts: Facts) -> list[dict[str, Any]]:
-    """Rows still alive after each stage, and how many left there for which reason."""
-    stages = part(facts, "funnel") or []
-    first = max((stage.get("rows") or 0 for stage in stages), default=0)
-    entries, before = [], None
-    for stage in stages:
-        rows = stage.get("rows") or 0
-        left = None if before is None else before - rows
-        entries.append(
-            {
-                "stage": one_line(stage.get("stage", ""), 60),
-                "rows": count(rows),
-                "bytes": size(stage.get("bytes")),
-                "left": count(left) if left else "",
-                "reason": one_line(stage.get("reason") or "", 120),
-                "part": rows / first if first else 0.0,
-            }
-        )
-        before = rows
-    return entries
 
 
 def sources(facts: Facts, most: int = SHOWN_SOURCES) -> list[dict[str, Any]]:
@@ -190,7 +184,7 @@ def _source(entry: Facts, facts: Facts) -> dict[str, Any]:
         "bytes": size(entry.get("bytes")),
         "chosen_bytes": size(entry.get("chosen_bytes")),
         "kept": share(entry.get("chosen_bytes") or 0, entry.get("bytes") or 0),
-        "change": times(after / before) if before and after else ("none chosen" if before else ""),
+        "change": times(after / before) if before and after else (f"none {through(facts)}" if before else ""),
     }
 
 

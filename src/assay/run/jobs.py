@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Any, final
 
 import numpy as np
+from jaxtyping import Int64
 
 from assay.contracts import Annotator, Merge, Part, Scorer
 from assay.io import files, store
 from assay.io.blocks import Bad, Block
 from assay.io.sources import Piece
-from assay.io.tokenizers import load_model
-from assay.types import Batch, Fitted, Texts, join_texts
+from assay.run.learnt import fitted, models
+from assay.types import Batch, Texts, join_texts
 
 _PLACES = ("offset", "length", "text_offset", "text_length", "text_flags")
 
@@ -52,20 +53,15 @@ class Index(Job):
 
     def block(self, block: Block | None, batch: Batch, first: int) -> tuple[dict[str, Any], tuple[Bad, ...], int, int]:
         """Spread the readable rows' values over all rows of the block."""
-        rows, spread = block.batch.rows, {}
+        rows, found = block.batch.rows, {}
         for name, values in self._values(block).items():
-            if isinstance(values, Texts):
-                spread[name] = _spread_texts(values, rows - first, block.count)
-            else:
-                empty = np.nan if values.dtype.kind == "f" else 0
-                spread[name] = np.full(block.count, empty, values.dtype)
-                spread[name][rows - first] = values
-        spread["line"] = block.line_numbers.astype(np.int64)
+            found[name] = spread(values, rows - first, block.count)
+        found["line"] = block.line_numbers.astype(np.int64)
         if block.spans is not None:
-            spread["offset"], spread["length"] = block.spans[:, 0], block.spans[:, 1]
+            found["offset"], found["length"] = block.spans[:, 0], block.spans[:, 1]
         if block.text_spans is not None:
-            spread["text_offset"], spread["text_length"], spread["text_flags"] = block.text_spans.T
-        return spread, block.bad, block.blank, block.lines
+            found["text_offset"], found["text_length"], found["text_flags"] = block.text_spans.T
+        return found, block.bad, block.blank, block.lines
 
     def _values(self, block: Block) -> dict[str, Any]:
         batch = block.batch
@@ -131,7 +127,7 @@ class Score(Job):
     """One score for every row: NaN where the row is unreadable, not alive, or declined by the method."""
 
     scorer: Scorer
-    fitted: Fitted
+    learnt: Path
     key: str
 
     @property
@@ -139,7 +135,7 @@ class Score(Job):
         return f"score-{self.key}.npy"
 
     def block(self, block: Block | None, batch: Batch, first: int) -> tuple[np.ndarray, np.ndarray]:
-        return batch.rows, self.scorer.score(self.fitted, batch).astype(np.float64)
+        return batch.rows, self.scorer.score(fitted(self.learnt), batch).astype(np.float64)
 
     def finish(self, parts: list[Any], rows: int, piece: Piece, path: Path) -> None:
         scores = np.full(rows, np.nan)
@@ -151,25 +147,45 @@ class Score(Job):
 @final
 @dataclass(frozen=True)
 class Annotate(Job):
-    """One whole number for every row by an annotator; 0 where the row is unreadable."""
+    """An annotator's columns for every row; 0, NaN or no text where the row is unreadable or not alive."""
 
     annotator: Annotator
-    column: str
+    learnt: Path | None
     key: str
 
     @property
     def file(self) -> str:
-        return f"column-{self.key}.npy"
+        return f"columns-{self.key}.arrow"
 
-    def block(self, block: Block | None, batch: Batch, first: int) -> tuple[np.ndarray, np.ndarray]:
-        models = {name: load_model(name, path) for name, path in self.annotator.models.items()}
-        return batch.rows, self.annotator.annotate(batch, models)[self.column]
+    def block(self, block: Block | None, batch: Batch, first: int) -> tuple[np.ndarray, dict[str, Any]]:
+        return batch.rows, self.annotator.annotate(batch, models(self.annotator, self.learnt))
 
     def finish(self, parts: list[Any], rows: int, piece: Piece, path: Path) -> None:
-        values = np.zeros(rows, np.int64)
-        for positions, found in parts:
-            values[positions] = found
-        store.save(path, values)
+        names = list(parts[0][1]) if parts else []
+        positions = np.concatenate([part[0] for part in parts]) if parts else np.zeros(0, np.int64)
+        joined = {name: _join([part[1][name] for part in parts]) for name in names}
+        store.save_table(path, {name: spread(values, positions, rows) for name, values in joined.items()}, {})
+
+
+@final
+@dataclass(frozen=True)
+class Resize(Job):
+    """What edits leave of every row: bytes and content hash of its text."""
+
+    key: str
+
+    @property
+    def file(self) -> str:
+        return f"edited-{self.key}.arrow"
+
+    def block(self, block: Block | None, batch: Batch, first: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        return batch.rows, batch.text.sizes.astype(np.int64), batch.hashes
+
+    def finish(self, parts: list[Any], rows: int, piece: Piece, path: Path) -> None:
+        sizes, hashes = np.zeros(rows, np.int64), np.zeros(rows, np.uint64)
+        for positions, found, named in parts:
+            sizes[positions], hashes[positions] = found, named
+        store.save_table(path, {"bytes": sizes, "hash": hashes}, {})
 
 
 @final
@@ -188,6 +204,15 @@ class Gather(Job):
 
     def finish(self, parts: list[Any], rows: int, piece: Piece, path: Path) -> None:
         raise AssertionError("gathered parts are handed back, not stored")
+
+
+def spread(values: Any, positions: Int64[np.ndarray, "b"], count: int) -> Any:
+    """A column of some rows, in order, as one of `count` rows."""
+    if isinstance(values, Texts):
+        return _spread_texts(values, positions, count)
+    whole = np.full(count, np.nan if values.dtype.kind == "f" else 0, values.dtype)
+    whole[positions] = values
+    return whole
 
 
 def _spread_texts(values: Texts, positions: np.ndarray, count: int) -> Texts:

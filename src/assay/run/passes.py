@@ -10,6 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from copy import copy
 from dataclasses import dataclass, field, replace
 from typing import Any, final
 
@@ -24,7 +25,8 @@ from assay.io.fields import Fields
 from assay.io.reader import read_rows
 from assay.io.sources import Piece, Shard, plan
 from assay.io.store import Store
-from assay.run.jobs import Gather, Index, Job, Reduce, unreadable_path
+from assay.run.jobs import Gather, Index, Job, Reduce, Resize, unreadable_path
+from assay.run.learnt import Edit, edited
 from assay.run.local import Local
 from assay.run.table import Counted, Table, build
 from assay.run.visit import Visit, peak_memory, visit
@@ -67,6 +69,8 @@ class Pool(Rows):
     alive: np.ndarray | None = None
     planned: tuple[Piece, ...] = ()
     others: dict[int, Fields] = field(default_factory=dict)
+    edits: tuple[Edit, ...] = ()
+    original: Table | None = None  # the row table before the first edit
 
     def __post_init__(self) -> None:
         self.planned = self.planned or plan(self.shards)
@@ -133,7 +137,7 @@ class Pool(Rows):
                 table, _ = stored.load_table(self.task(piece, ()).path(self.index))
                 spans = np.stack([stored.numbers(table[name])[inside - first] for name in ("offset", "length")], axis=1)
                 batch = read_rows(piece.shard, self.fields_of(piece.shard), self.columns, spans)
-                yield Batch(inside, batch.hashes, batch.columns)
+                yield edited(Batch(inside, batch.hashes, batch.columns), self.edits)
 
     def gather(self, rows: Int64[np.ndarray, "k"], use: Callable[[Batch], Any]) -> Iterator[tuple[int, Any]]:
         """Yield (first row of the piece, `use(batch)`) for every block with some of the rows, in row order."""
@@ -221,7 +225,7 @@ class Pool(Rows):
             self.task(piece, (*counting, *jobs), self._alive_in(number)) for number, piece in enumerate(self.pieces)
         ]
         lacking = [task for task in map(_only_missing, tasks) if task.jobs]
-        self._run(stage, lacking)
+        self.work(stage, lacking)
         if 0 < len(lacking) < len(tasks):
             self.notes.append(
                 f"{stage}: {len(tasks) - len(lacking)} of {len(tasks)} pieces of the pool were in the store"
@@ -251,7 +255,7 @@ class Pool(Rows):
         """Count pieces until they hold `limit` rows, and forget the rest."""
         rows = 0
         for number, piece in enumerate(self.pieces):
-            self._run("count", [task for task in [_only_missing(self.task(piece, (self.index,)))] if task.jobs])
+            self.work("count", [task for task in [_only_missing(self.task(piece, (self.index,)))] if task.jobs])
             rows += stored.load_table(self.task(piece, ()).path(self.index))[1]["rows"]
             if rows >= (self.limit or 0):
                 self.pieces = self.pieces[: number + 1]
@@ -261,11 +265,12 @@ class Pool(Rows):
     def task(self, piece: Piece, jobs: tuple[Job, ...], alive: np.ndarray | None = None) -> Visit:
         """The work of one piece."""
         folder = self.store.folder(self.stats[piece.shard.index])
-        task = Visit(piece, self.fields_of(piece.shard), self.columns, folder, jobs, alive)
+        task = Visit(piece, self.fields_of(piece.shard), self.columns, folder, jobs, alive, edits=self.edits)
         only_text = set(self.needs) <= {"text"} and self.index not in jobs
         return replace(task, index=task.path(self.index)) if only_text else task
 
-    def _run(self, name: str, tasks: list[Visit]) -> None:
+    def work(self, name: str, tasks: list[Visit]) -> None:
+        """Visit pieces, spread over the workers, and note what it cost."""
         if not tasks:
             return
         stage, start, done = Stage(name), time.perf_counter(), 0
@@ -295,8 +300,61 @@ class Pool(Rows):
         return self.table.padded(self.alive[first:stop], number)
 
     def alive_key(self) -> str:
-        """What tells one set of living rows from another in the store."""
-        return "all" if self.alive is None else stored.digest(np.packbits(self.alive).tobytes())
+        """What tells one set of living rows, and what edits made of their texts, from another in the store."""
+        rows = "all" if self.alive is None else stored.digest(np.packbits(self.alive).tobytes())
+        return rows if not self.edits else stored.digest(rows, [edit.key for edit in self.edits])
+
+    def among(self, mask: Bool[np.ndarray, "n"]) -> Pool:
+        """The same pool with fewer living rows: a view, which shares everything else."""
+        view = copy(self)
+        view.alive = self.living & mask
+        return view
+
+    def everyone(self) -> Pool:
+        """The same pool with every readable row alive: a view, which shares everything else."""
+        view = copy(self)
+        view.alive = None
+        return view
+
+    def edit(self, edit: Edit) -> None:
+        """From here on every text is read through one more edit, and sizes and hashes are those of the edited texts."""
+        self.count()
+        self.edits = (*self.edits, edit)
+        self.resize("edit")
+
+    def resize(self, stage: str) -> None:
+        """Take sizes and hashes from the edited texts; rows that are no longer alive have none."""
+        job = Resize(stored.digest([edit.key for edit in self.edits], self.alive_key()))
+        self.visit(stage, (job,))
+        assert self.table is not None
+        self.original = self.original or self.table
+        sizes, hashes = (np.asarray(self.measured(job.file, name)) for name in ("bytes", "hash"))
+        self.table = replace(
+            self.table,
+            sizes=np.where(self.living, sizes, self.table.sizes),
+            hashes=np.where(self.living, hashes, self.table.hashes),
+        )
+
+    def parts(self, file: str) -> Iterator[tuple[int, int, Any]]:
+        """A stored table of columns, piece by piece: first row, row after the last, and the table (mapped)."""
+        for piece, (first, stop) in zip(self.pieces, self.count().ranges, strict=True):
+            if stop > first:
+                yield first, stop, stored.open_table(self.task(piece, ()).at(file))
+
+    def measured(self, file: str, name: str) -> Shaped[np.ndarray, "n"]:
+        """One column of such tables for all rows, (n,); strings come as an object array."""
+        whole: np.ndarray | None = None
+        for first, stop, table in self.parts(file):
+            part = stored.values(table[name])
+            whole = np.empty(len(self.count()), part.dtype) if whole is None else whole
+            whole[first:stop] = part[: stop - first]
+        return np.zeros(0) if whole is None else whole
+
+    def keep_column(self, file: str, values: Shaped[np.ndarray, "n"]) -> None:
+        """Store one number per row under a job's file name, piece by piece, for `column` to read."""
+        for number, (piece, (first, stop)) in enumerate(zip(self.pieces, self.count().ranges, strict=True)):
+            padding = np.zeros(self.count().counts[number] - (stop - first), values.dtype)
+            stored.save(self.task(piece, ()).at(file), np.concatenate([values[first:stop], padding]))
 
 
 def _only_missing(task: Visit) -> Visit:

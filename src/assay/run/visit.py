@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, final
 
 import numpy as np
-from jaxtyping import Bool
+from jaxtyping import Bool, Int64
 
 import assay.kernels.ngrams  # noqa: F401  the forkserver loads compiled kernels once for all workers
 from assay.io import store
@@ -23,7 +23,8 @@ from assay.io.fields import Fields
 from assay.io.reader import read, read_texts
 from assay.io.sources import Piece
 from assay.run.jobs import Gather, Job, Reduce
-from assay.types import Batch, Texts
+from assay.run.learnt import Edit, edited, same_text
+from assay.types import Batch, Texts, join_texts
 
 
 @final
@@ -32,7 +33,7 @@ class Visit:
     """A piece to read, the jobs to feed, where results go, and which rows are alive (None: all).
 
     `index` is given where the jobs want nothing but text: a piece that was counted says where each text lies, and is not
-    parsed again.
+    parsed again. `edits` are what every text goes through before a job sees it.
     """
 
     piece: Piece
@@ -42,6 +43,7 @@ class Visit:
     jobs: tuple[Job, ...]
     alive: np.ndarray | None = None
     index: Path | None = None
+    edits: tuple[Edit, ...] = ()
 
     def path(self, job: Job) -> Path:
         """Where the store keeps a job's result for this piece."""
@@ -69,6 +71,7 @@ def visit(task: Visit) -> Visited:
     parts: list[list[Any]] = [[] for _ in task.jobs]
     rows = 0
     for block, batch, count in _blocks(task):
+        batch = edited(batch, task.edits)
         for job, kept in zip(task.jobs, parts, strict=True):
             kept.append(job.block(block, batch, rows))
             if isinstance(job, Reduce):
@@ -81,6 +84,17 @@ def visit(task: Visit) -> Visited:
         else:
             job.finish(kept, rows, task.piece, task.path(job))
     return Visited(task.piece, rows, *peak_memory(), gathered)
+
+
+def edited_texts(task: Visit) -> tuple[Int64[np.ndarray, "k"], Texts]:
+    """Rows of the piece, of those alive, whose text the edits change, and their new texts."""
+    rows, texts = [np.zeros(0, np.int64)], []
+    for _, batch, _ in _blocks(task):
+        after = edited(batch, task.edits)
+        changed = ~same_text(batch, after) if len(batch) else np.zeros(0, bool)
+        rows.append(batch.rows[changed])
+        texts.append(after.text.take(changed))
+    return np.concatenate(rows), join_texts(texts)
 
 
 def _blocks(task: Visit) -> Iterator[tuple[Block | None, Batch, int]]:

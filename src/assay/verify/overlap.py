@@ -4,6 +4,11 @@ A row overlaps where it repeats RUN_WORDS words of an eval document in order (as
 WIDTH words in a row), or the whole of an eval document that is shorter. Words are compared without case, spacing or
 punctuation. A document of fewer than WIDTH words overlaps only with a row that is that document and nothing else.
 
+Why not the matcher of `decontaminate` (annotate/eval_overlap.py): that one looks for benchmark items, short and of which
+most must be there, and forgives edits. A held-out document is long and of the pool's own kind, so pool and eval share
+headings, licences and phrases by right; what must not be shared is a passage, word for word. Nor may a verdict depend on
+a sample of the pool.
+
 Why not one shared run of 13 words, as is often done (Brown et al. 2020, https://arxiv.org/abs/2005.14165, appendix C):
 templates share more than that without being the same document; docs/verify.md has the measured rates. Reworded copies
 are not found (Yang et al. 2023, https://arxiv.org/abs/2311.04850).

@@ -1,0 +1,1 @@
+"""Filters: rules over measured columns, one file each."""

@@ -1,0 +1,74 @@
+"""Recipes that ship, and what a recipe leaves open: `$name` stands for a file that only its user has.
+
+A step whose `$name` is not given is left out, with the steps that go `with` it, and the recipe says what it therefore lacks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path, PurePath
+from typing import Any
+
+from assay.errors import RecipeError, suggest
+from assay.io import files
+from assay.recipe import read_tree
+
+_FOLDER = Path(__file__).parent / "recipes"
+
+
+def shipped() -> list[str]:
+    """The names of the recipes that ship.
+
+    >>> "fineweb" in shipped()
+    True
+    """
+    return sorted(path.stem for path in _FOLDER.glob("*.toml"))
+
+
+def load(name: str, given: Mapping[str, str]) -> dict[str, Any]:
+    """A recipe's tree, by the name of one that ships or by its path, closed with the files `given` by name."""
+    if not name.endswith(".toml") and name not in shipped():
+        raise RecipeError(f"there is no recipe {name!r}; {suggest(name, shipped())}, or give the path of a .toml file")
+    path = str(_FOLDER / f"{name}.toml") if name in shipped() else name
+    tree = read_tree(files.read_bytes(path).decode("utf-8", "replace"), path)
+    return close(tree, given, PurePath(name).stem)
+
+
+def close(tree: Mapping[str, Any], given: Mapping[str, str], name: str = "") -> dict[str, Any]:
+    """The same without open ends: `$name` replaced by what is given, other such steps left out and told of in `lacks`.
+
+    >>> step = {"annotate": "fasttext", "model": "$language", "lacking": "language: give --model language=FILE"}
+    >>> close({"steps": [step, {"where": "language = 'en'", "with": "language"}]}, {})["origin"]["lacks"]
+    ['language: give --model language=FILE']
+    """
+    tree, lacks = dict(tree), []
+    steps = [dict(step) for step in tree.get("steps", ()) if isinstance(step, Mapping)]
+    opened = {value[1:] for step in steps for value in step.values() if _is_open(value)}
+    if unknown := set(given) - opened:
+        raise RecipeError(
+            f"--model {min(unknown)}=... names nothing that the recipe leaves open; {suggest(min(unknown), sorted(opened))}"
+        )
+    kept = []
+    for step in steps:
+        wants = {value[1:] for value in step.values() if _is_open(value)} | set(filter(None, [step.pop("with", None)]))
+        lacking = step.pop("lacking", None)
+        if wants <= set(given):
+            kept.append({key: given[value[1:]] if _is_open(value) else value for key, value in step.items()})
+        elif lacking:
+            lacks.append(lacking)
+    about = {key: tree.pop(key) for key in ("about", "sources") if key in tree}
+    closed = {"name": name, **about, "lacks": [*tree.pop("lacks", ()), *lacks]}
+    return {**tree, "steps": kept, **({"origin": closed} if name or about or lacks else {})}
+
+
+def _is_open(value: Any) -> bool:
+    return isinstance(value, str) and value.startswith("$")
+
+
+def models(words: Sequence[str]) -> dict[str, str]:
+    """Read `language=lid.176.ftz`: files by the name under which a recipe leaves them open."""
+    pairs = [word.partition("=") for word in words]
+    for word, (name, equals, path) in zip(words, pairs, strict=True):
+        if not (name and equals and path):
+            raise RecipeError(f"--model must look like NAME=FILE; got {word!r}")
+    return {name: path for name, _, path in pairs}
