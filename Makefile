@@ -37,7 +37,7 @@ $(BIN)/python:
 .venv/.installed-test: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test]'
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check kenlm \
-	  || echo "kenlm has no wheel and needs g++ and Python's headers to build; the two tests that query it are skipped"
+	  || echo "kenlm has no wheel and needs g++ and Python's headers to build; the tests that query it are skipped"
 	@touch $@ .venv/.installed
 
 $(PEERS)/.installed: bench/peers/requirements.txt

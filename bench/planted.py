@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
+from collections.abc import Iterator
 from pathlib import Path
 from random import Random
 
@@ -34,6 +35,13 @@ def near_copy(text: str, level: float, random: Random) -> str:
     return " ".join(words)
 
 
+def _rounds(texts: list[str], random: Random) -> Iterator[str]:
+    """The texts, and after them the same again and again with so many words replaced that they are nobody's duplicates."""
+    yield from texts
+    while True:
+        yield from (near_copy(text, 0.05, random) for text in texts)
+
+
 def folder(size: int, files: int = 2) -> Path:
     """A folder of `files` JSONL files, `size` bytes altogether or a little more; made once."""
     path = WORK / f"planted-{size // 10**6}mb"
@@ -42,7 +50,7 @@ def folder(size: int, files: int = 2) -> Path:
     random, rows, written, turn = Random(0), [], 0, 0
     texts = [text for name in SETS for _, text in documents(name)]
     random.shuffle(texts)
-    for number, text in enumerate(texts):
+    for number, text in enumerate(_rounds(texts, random)):
         rows.append({"id": f"original-{number}", "text": text})
         written += len(text)
         if number % 8 == 0 and len(text.split()) >= 60:

@@ -19,6 +19,7 @@ import harness
 import numpy as np
 import rules_documents
 import rules_reference
+import rules_table
 import zstandard
 
 from assay import catalog
@@ -89,18 +90,16 @@ def main(data: Path) -> None:
         equal = facts[name]["equal_decisions"]
         print(f"   {name}: {equal:.2%} equal of {len(texts)}; causes of the others: {dict(causes) or 'none'}")
         assert equal >= WANTED and not causes["unexplained"], f"{name}: {equal:.2%}, {causes}"
-    table = {
-        "columns": ["rule set", "equal decisions", "dropped by both", "causes of the others"],
-        "rows": [
-            [name, f"{facts[name]['equal_decisions']:.2%}",
-             str(sum(count for ours, peer, count in facts[name]["reasons"] if "kept" not in (ours, peer))),
-             ", ".join(f"{what}: {count}" for what, count in facts[name]["causes"].items()) or "-"]
-            for name in SETS
-        ],
-    }  # fmt: skip
     sizes = sum(len(text.encode()) for text in texts)
     harness.record(
-        "rules", {"table": table, "sets": facts, "documents": len(texts), "bytes": sizes, "peer": "datatrove 0.10.1"}
+        "rules",
+        {
+            "table": rules_table.table(facts),
+            "sets": facts,
+            "documents": len(texts),
+            "bytes": sizes,
+            "peer": "datatrove 0.10.1",
+        },
     )
 
 

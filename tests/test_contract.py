@@ -371,6 +371,7 @@ ngram 2=1
 
 
 def arpa() -> Any:
+    pytest.importorskip("kenlm", reason="needs kenlm")
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "tiny.arpa").write_text(ARPA, "utf-8")
         return load_model("kenlm", f"{folder}/tiny.arpa")

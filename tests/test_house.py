@@ -31,7 +31,8 @@ KINDS = ("annotate", "filter", "score", "group", "select", "mix", "sample", "edi
 # Imports go from later to earlier, never the other way; the kinds of method share one place and never meet.
 LAYERS = (
     ("errors",), ("types",), ("contracts",), ("kernels",), ("io",), ("models",), KINDS, ("run",), ("verify",),
-    ("report",), ("catalog", "expressions"), ("quotas", "steps"), ("recipe",), ("gallery",), ("flags",), ("decide",), ("state", "opening"), ("measure", "runs"), ("duplicates",), ("editing",), ("outputs",),
+    ("report",), ("catalog", "expressions"), ("quotas", "steps"), ("recipe",), ("gallery",), ("flags",),
+    ("decide",), ("state", "opening"), ("measure", "runs"), ("duplicates",), ("editing",), ("outputs",),
     ("account",), ("engine",), ("explain",), ("plan", "trial", "rate"),
     ("commands",), ("api",), ("cli",), ("__init__", "__main__"),
 )  # fmt: skip

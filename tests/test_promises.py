@@ -388,7 +388,7 @@ def test_deciding_again_reads_no_text_and_equals_a_fresh_selection(tmp_path: Pat
         for entry in path.read_bytes().splitlines()
     ]
     assert [entry["row"] for entry in ids] == chosen(tmp_path / "fresh")
-    assert "No such file" in select(tmp_path / "moved", "--budget", "5%", "--out", tmp_path / "rows").sentence
+    assert "no longer there" in select(tmp_path / "moved", "--budget", "5%", "--out", tmp_path / "rows").sentence
 
 
 def test_deciding_again_from_scores_keeps_the_fit_and_writes_the_same_rows(tmp_path: Path):

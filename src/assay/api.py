@@ -138,9 +138,8 @@ def select(
         "target": _paths(target, out),
         **_cleaning(recipe, model, eval, dedup, keep, good, bad, top, out),
     })  # fmt: skip
-    earlier = pool if isinstance(pool, Run) else None
-    if earlier is not None:
-        wanted = commands.again(earlier, given)
+    if isinstance(pool, Run):
+        wanted, earlier = commands.compose([str(pool.path)], given)
     else:
         source = _source(pool)
         wanted, earlier = commands.compose(_settled(source, out), {**source.read, **given})

@@ -10,7 +10,9 @@ import functools
 import hashlib
 import importlib
 import inspect
+import math
 import pkgutil
+from collections.abc import Callable
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
@@ -31,16 +33,20 @@ def methods(kind: str) -> list[str]:
     return sorted(inside + [name for entry_kind, name in _outside() if entry_kind == kind])
 
 
+@functools.cache
 def _outside() -> dict[tuple[str, str], Any]:
     entries = entry_points(group="assay.methods")
     return {(entry.name.partition(".")[0], entry.name.partition(".")[2]): entry for entry in entries}
 
 
-def kind_of(name: str) -> str:
-    """The kind that has a method of this name; raises RecipeError with the nearest name."""
-    for kind in KINDS:
-        if name in methods(kind):
-            return kind
+def kinds_of(name: str) -> list[str]:
+    """The kinds that have a method of this name, one or more; raises RecipeError with the nearest name.
+
+    >>> kinds_of("pii")
+    ['annotate', 'filter']
+    """
+    if found := [kind for kind in KINDS if name in methods(kind)]:
+        return found
     everything = [known for kind in KINDS for known in methods(kind)]
     raise RecipeError(f"there is no method {name!r}; {suggest(name, everything)}")
 
@@ -88,31 +94,62 @@ def build(kind: str, name: str, parameters: dict[str, Any]) -> Any:
 
 
 def _convert(name: str, field: dataclasses.Field, value: Any) -> Any:
-    wanted = str(field.type)
+    wanted = str(field.type).removesuffix(" | None")
+    if value is None and wanted != field.type:
+        return None
+    if wanted == "tuple[str, ...]":
+        value = (value,) if isinstance(value, str) else value
+    if wanted not in _TYPES:
+        return value
+    convert, said = _TYPES[wanted]
+    if (converted := convert(value)) is None:
+        raise RecipeError(f"{name}: {field.name} must be {said}; got {value!r}")
+    return converted
+
+
+def _number(value: Any) -> float | None:
+    """A number, perhaps in words ("inf"); no truth value, and nothing that is not a number."""
     try:
-        if wanted == "float":
-            return float(value)
-        if wanted == "int" and float(value) == int(float(value)):
-            return int(float(value))
-    except (TypeError, ValueError):
-        pass
-    if wanted in ("int", "float"):
-        raise RecipeError(f"{name}: {field.name} must be a number ({wanted}); got {value!r}")
-    return value
+        number = None if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return None if number is None or math.isnan(number) else number
+
+
+def _whole(value: Any) -> int | None:
+    number = _number(value)
+    if number is None or not number.is_integer():
+        return None
+    return value if isinstance(value, int) else int(number)
+
+
+def _strings(value: Any) -> tuple[str, ...] | None:
+    several = isinstance(value, list | tuple) and all(isinstance(each, str) for each in value)
+    return tuple(value) if several else None
+
+
+_TYPES: dict[str, tuple[Callable[[Any], Any], str]] = {
+    "int": (_whole, "a number (int)"),
+    "float": (_number, "a number (float)"),
+    "str": (lambda value: value if isinstance(value, str) else None, "a string"),
+    "tuple[str, ...]": (_strings, "a list of strings"),
+}
 
 
 def describe(kind: str, name: str) -> dict[str, Any]:
-    """What `assay methods NAME` prints: first sentence, paper, needs, parameters with defaults, documentation."""
+    """What `assay methods NAME` prints: first sentence, paper, needs, parameters with defaults and what they mean,
+    documentation."""
     cls = load(kind, name)
-    fields = dataclasses.fields(cls)
+    fields, documentation = dataclasses.fields(cls), inspect.getdoc(inspect.getmodule(cls)) or ""
     return {
         "name": name,
         "kind": kind,
         "paper": cls.paper,
         "needs": list(cls().needs),
         "target": getattr(cls, "uses_target", "no"),
-        "summary": (inspect.getdoc(cls) or "").split("\n")[0],
-        "documentation": inspect.getdoc(inspect.getmodule(cls)) or "",
+        "summary": " ".join(inspect.cleandoc(documentation).split("\n\n")[0].split()),
+        "documentation": documentation,
+        "fields": (inspect.getdoc(cls) or "").partition(">>>")[0].strip(),
         "parameters": {field.name: field.default for field in fields},
     }
 

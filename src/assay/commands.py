@@ -101,6 +101,14 @@ def compose(pool: Sequence[str], given: dict[str, Any]) -> tuple[Recipe, Run | N
     if (earlier := finished(pool)) is None:
         return recipe.parse(flags.tree({"pool": list(pool)}, given)), None
     if earlier.recipe.select is None:
+        if (rows := earlier.recipe.write.rows) != "rows":
+            raise RecipeError(
+                f"{earlier.path} wrote {rows} and no rows to choose from; clean again with --write rows, or select from its pool"
+            )
+        if not earlier.facts["counts"]["kept"]:
+            raise RecipeError(
+                f"{earlier.path} must hold rows to choose from, and its cleaning kept none: loosen its rules"
+            )
         return recipe.parse(flags.tree({"pool": [str(earlier.path / "selected")]}, given)), None
     return again(earlier, given), earlier
 
@@ -132,7 +140,7 @@ def again(earlier: Run, given: dict[str, Any]) -> Recipe:
         if name in ("target", "method", *flags.CLEAN, *flags.READ) and name != "scores"
     ]
     wanted = recipe.parse(flags.tree(earlier.tree, {name: value for name, value in given.items() if name not in fixed}))
-    if not fixed and _scores(wanted) != _scores(earlier.recipe):
+    if not fixed and _scored(wanted) != _scored(earlier.recipe):
         fixed = ["set"]
     if fixed:
         flag = {"score_fields": "score-field"}.get(fixed[0], fixed[0].replace("_", "-"))
@@ -143,8 +151,10 @@ def again(earlier: Run, given: dict[str, Any]) -> Recipe:
     return wanted
 
 
-def _scores(wanted: Recipe) -> list[Step]:
-    return [step for step in wanted.steps if step.kind == "score"]
+def _scored(wanted: Recipe) -> tuple[Step, ...]:
+    """The steps up to the last score: which rows it scored, and what their texts were, hangs on all of them."""
+    last = max((at for at, step in enumerate(wanted.steps) if step.kind == "score"), default=-1)
+    return wanted.steps[: last + 1]
 
 
 def verify(
@@ -201,7 +211,8 @@ def methods(name: str | None) -> None:
         everything = [catalog.describe(kind, known) for kind in catalog.KINDS for known in catalog.methods(kind)]
         terminal.show_methods(everything, terminal.console())
     else:
-        terminal.show_method(catalog.describe(catalog.kind_of(name), name), terminal.console())
+        for kind in catalog.kinds_of(name):
+            terminal.show_method(catalog.describe(kind, name), terminal.console())
 
 
 def rate(pool: Sequence[str], out: Path | None, asked: dict[str, Any], read: dict[str, Any], quiet: bool) -> None:

@@ -51,6 +51,9 @@ class Annotator(Method):
     One that first learns from a pool or a target is a `Learner` too, and finds what it learnt in `models["fitted"]`.
     """
 
+    features: ClassVar[tuple[str, ...]] = ()  # what a rank by its columns looks at, as for a scorer
+    rank_by: ClassVar[str] = ""  # what `--method NAME` ranks by, best first; its own name unless given
+
     @property
     def models(self) -> dict[str, str]:
         """Paths of the models that `annotate` is handed, by name."""
@@ -121,6 +124,7 @@ class Scorer(Method):
     features: ClassVar[
         tuple[str, ...]
     ] = ()  # what it looks at, so that a verdict can say what the judge shares with it
+    rank_by: ClassVar[str] = ""  # what `--method NAME` ranks by where a large score is bad; the score unless given
 
     @abstractmethod
     def fit(self, pool: Rows, target: Rows | None, rng: np.random.Generator) -> Fitted:

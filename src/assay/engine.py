@@ -75,9 +75,9 @@ def run(recipe: Recipe, place: Place, earlier: Run | None = None) -> Run:
 def open_state(recipe: Recipe, place: Place, local: Local) -> State:
     """The pool and the targets, with their fields found; nothing is read yet but their first rows."""
     local.warm()
-    kept = store.Store(place.store or place.out / "store")
-    pool = open_pool(recipe.pool, recipe.read, kept, local, place.watch, pool_numbers(recipe))
-    targets = [open_target(target.path, recipe.read, kept, local) for target in recipe.targets]
+    kept, numbers = store.Store(place.store or place.out / "store"), pool_numbers(recipe)
+    pool = open_pool(recipe.pool, recipe.read, kept, local, place.watch, numbers)
+    targets = [open_target(target.path, recipe.read, kept, local, numbers) for target in recipe.targets]
     return State(pool, targets)
 
 
@@ -168,6 +168,8 @@ def score_targets(step: Step, scorer: Scorer, state: State, recipe: Recipe) -> d
         target.needs = scorer.needs
         return {step.alias: target}
     targets = state.targets if scorer.uses_target != "no" else []
+    for target in targets:
+        target.needs = scorer.needs
     if len(targets) < 2:
         return {step.alias: targets[0] if targets else None}
     return {f"{step.alias}:{recipe.targets[place].name}": target for place, target in enumerate(targets)}

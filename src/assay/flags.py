@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from assay import catalog, gallery
-from assay.errors import RecipeError
+from assay.errors import RecipeError, suggest
+from assay.steps import WORDS
 
 _SHARE = re.compile(r"=([0-9.]+|[^/]*%)$")  # a file may have = in its name
 READ = ("text_field", "id_field", "source_field", "text", "score_fields", "scores", "limit", "max_line")
@@ -102,9 +104,13 @@ def _cleaned(steps: list[dict[str, Any]], flags: Mapping[str, Any], kept: str) -
         raise RecipeError("--bad and --top belong to --good FILE, examples of good text; give that too")
     if "top" in flags:
         scored.append({"where": f"percent_rank(quality_classifier) >= {1 - _share(flags['top']):.6g}"})
+    if "keep" in flags and "dedup" not in flags:
+        raise RecipeError("--keep says which of several copies stays; give --dedup too, minhash for example")
     for name in flags.get("dedup", ()):
         if not any(step.get("group") == name for step in steps):
             last.append({"group": name, "keep": flags.get("keep", kept), **_at_most(name)})
+        elif "keep" in flags:
+            steps = [{**step, "keep": flags["keep"]} if step.get("group") == name else step for step in steps]
     place = next((at for at, step in enumerate(steps) if "group" in step or "score" in step), len(steps))
     return [*first, *steps[:place], *scored, *last, *steps[place:]]
 
@@ -158,18 +164,21 @@ def _default_method(result: Mapping[str, Any]) -> str:
 
 
 def _method_steps(name: str) -> list[dict[str, Any]]:
-    kind = catalog.kind_of(name)
-    if kind == "select":
+    kinds = catalog.kinds_of(name)
+    if "select" in kinds:
         return [{"select": name}]
-    if kind == "score":
-        return [{"score": name}, {"select": "top_k"}]
-    if kind == "annotate":
-        return [{"annotate": name}, {"select": "top_k", "rank": name}]
-    raise RecipeError(f"--method must be a scorer or a selector; {name!r} is of the kind {kind}: put it into a recipe")
+    kind = next((kind for kind in ("score", "annotate") if kind in kinds), None)
+    if kind is None:
+        raise RecipeError(
+            f"--method must be a scorer or a selector; {name!r} is of the kind {kinds[0]}: put it into a recipe"
+        )
+    rank = getattr(catalog.load(kind, name), "rank_by", "")
+    ranked = {"rank": rank} if rank else {"rank": name} if kind == "annotate" else {}
+    return [{kind: name}, {"select": "top_k", **ranked}]
 
 
 def _set(steps: list[dict[str, Any]], settings: Sequence[str]) -> list[dict[str, Any]]:
-    """Lay `--set dsir.buckets=65536` over the step of that name."""
+    """Lay `--set dsir.buckets=65536` over the steps of that name; of two kinds, over those that have the parameter."""
     steps = [dict(step) for step in steps]
     for setting in settings:
         name, equals, value = setting.partition("=")
@@ -179,9 +188,19 @@ def _set(steps: list[dict[str, Any]], settings: Sequence[str]) -> list[dict[str,
             raise RecipeError(
                 f"--set must look like METHOD.PARAMETER=VALUE for a method of the recipe; got {setting!r}"
             )
-        for step in found:
+        taking = [step for step in found if parameter in _parameters(step)]
+        if not taking:
+            known = sorted({known for step in found for known in _parameters(step)})
+            raise RecipeError(f"{method} has no parameter {parameter!r}; {suggest(parameter, known)}")
+        for step in taking:
             step[parameter] = _value(value)
     return steps
+
+
+def _parameters(step: Mapping[str, Any]) -> list[str]:
+    """The hyperparameters that a step's method has, and the engine's words for it."""
+    kind = next(kind for kind in catalog.KINDS if kind in step)
+    return [field.name for field in dataclasses.fields(catalog.load(kind, step[kind]))] + list(WORDS.get(kind, ()))
 
 
 def _value(text: str) -> Any:

@@ -41,24 +41,46 @@ def close(tree: Mapping[str, Any], given: Mapping[str, str], name: str = "") -> 
     >>> close({"steps": [step, {"where": "language = 'en'", "with": "language"}]}, {})["origin"]["lacks"]
     ['language: give --model language=FILE']
     """
-    tree, lacks = dict(tree), []
-    steps = [dict(step) for step in tree.get("steps", ()) if isinstance(step, Mapping)]
+    tree, steps, lacks = dict(tree), _tables(tree.get("steps", ())), []
+    told = tree.pop("lacks", [])
+    if not isinstance(told, list) or not all(isinstance(each, str) for each in told):
+        raise RecipeError(f"lacks must be a list of strings; got {told!r}")
     opened = {value[1:] for step in steps for value in step.values() if _is_open(value)}
     if unknown := set(given) - opened:
         raise RecipeError(
-            f"--model {min(unknown)}=... names nothing that the recipe leaves open; {suggest(min(unknown), sorted(opened))}"
+            f"--model {min(unknown)}=... names nothing that the recipe leaves open; {_near(min(unknown), opened)}"
         )
     kept = []
     for step in steps:
-        wants = {value[1:] for value in step.values() if _is_open(value)} | set(filter(None, [step.pop("with", None)]))
-        lacking = step.pop("lacking", None)
+        wants, beside = {value[1:] for value in step.values() if _is_open(value)}, step.pop("with", None)
+        if beside is not None and beside not in opened:
+            raise RecipeError(f"with = {beside!r} names nothing that the recipe leaves open; {_near(beside, opened)}")
+        lacking = step.pop("lacking", None) or _lacking(step, wants)
+        wants |= set() if beside is None else {beside}
         if wants <= set(given):
             kept.append({key: given[value[1:]] if _is_open(value) else value for key, value in step.items()})
         elif lacking:
             lacks.append(lacking)
     about = {key: tree.pop(key) for key in ("about", "sources") if key in tree}
-    closed = {"name": name, **about, "lacks": [*tree.pop("lacks", ()), *lacks]}
+    closed = {"name": name, **about, "lacks": [*told, *lacks]}
     return {**tree, "steps": kept, **({"origin": closed} if name or about or lacks else {})}
+
+
+def _tables(steps: Any) -> list[dict[str, Any]]:
+    if not isinstance(steps, list | tuple) or not all(isinstance(step, Mapping) for step in steps):
+        raise RecipeError(f"steps must be a list of tables such as {{ filter = 'c4' }}; got {steps!r}")
+    return [dict(step) for step in steps]
+
+
+def _lacking(step: Mapping[str, Any], wants: set[str]) -> str:
+    """What to say of a step that is left out and does not say it itself; nothing of one that only goes with another."""
+    named = next((str(value) for value in step.values() if not _is_open(value)), "a step")
+    flags = " and ".join(f"--model {name}=FILE" for name in sorted(wants))
+    return f"{named}: give {flags}" if wants else ""
+
+
+def _near(word: Any, opened: set[str]) -> str:
+    return suggest(str(word), sorted(opened)) if opened else "it leaves nothing open"
 
 
 def _is_open(value: Any) -> bool:

@@ -23,7 +23,7 @@ from assay.io import files, store
 from assay.opening import Labelled, open_target
 from assay.recipe import Recipe
 from assay.run.jobs import Annotate
-from assay.state import State
+from assay.state import Columns, State
 from assay.steps import Step
 from assay.types import Fitted, Rule, Signals
 
@@ -104,8 +104,12 @@ def expose(step: Step, job: Annotate, state: State) -> None:
     names = next((table.column_names for _, _, table in state.pool.parts(job.file)), [])
     for name in names:
         shown = renamed(name, step, len(names)) if step.kind == "annotate" else name
-        if step.kind == "annotate" and (shown in state.signals or shown in state.lazy):
-            raise RecipeError(f'two steps make a signal called {shown!r}; give one another name with as = "..."')
+        if step.kind == "annotate":
+            if shown in state.signals or shown in state.annotated:
+                raise RecipeError(f'two steps make a signal called {shown!r}; give one another name with as = "..."')
+            state.annotated.add(shown)
+        elif shown in state.signals or shown in state.annotated:
+            continue
         state.lazy[shown] = partial(state.pool.measured, job.file, name)
 
 
@@ -139,10 +143,10 @@ def apply_filter(step: Step, number: int, jobs: Sequence[Annotate], state: State
     """Let go of rows that break a rule, piece by piece, and tell of each rule what it did."""
     method: Filter = catalog.build("filter", step.name, step.parameters)
     pool, tallies = state.pool, [Tally(rule, reason=reason(method, step, rule)) for rule in method.rules]
-    alive = pool.living.copy()
+    alive, whole = pool.living.copy(), dict[str, np.ndarray]()
     state.fates.size = len(alive)
     for (first, stop), tables in _aligned(pool, jobs):
-        columns = _Part(tables, state, first, stop)
+        columns = _Part(tables, state, whole, first, stop)
         left = alive[first:stop]
         before = left.copy()
         for tally in tallies:
@@ -193,8 +197,8 @@ def _aligned(pool: Any, jobs: Sequence[Annotate]) -> Iterable[tuple[tuple[int, i
 class _Part(Mapping[str, np.ndarray]):
     """The columns of one piece by name: of the filter's own annotators, or of earlier steps."""
 
-    def __init__(self, tables: list[pa.Table], state: State, first: int, stop: int):
-        self._tables, self._state, self._first, self._stop = tables, state, first, stop
+    def __init__(self, tables: list[pa.Table], state: State, whole: dict[str, np.ndarray], first: int, stop: int):
+        self._tables, self._state, self._whole, self._first, self._stop = tables, state, whole, first, stop
         self._known: dict[str, np.ndarray] = {}
 
     def __getitem__(self, name: str) -> Shaped[np.ndarray, "b"]:
@@ -206,12 +210,12 @@ class _Part(Mapping[str, np.ndarray]):
         for table in self._tables:
             if name in table.column_names:
                 return store.values(table[name])[: self._stop - self._first]
-        state = self._state
-        if name in state.lazy and name not in state.signals:
-            state.signals[name] = state.lazy[name]()
-        if name not in state.signals:
-            raise RecipeError(f"there is no signal {name!r}; {suggest(name, [*state.signals, *state.lazy])}")
-        return state.signals[name][self._first : self._stop]
+        known = Columns(self._state.signals, self._state.lazy)
+        if name not in known:
+            raise RecipeError(f"there is no signal {name!r}; {suggest(name, known)}")
+        if name not in self._whole:
+            self._whole[name] = known[name]
+        return self._whole[name][self._first : self._stop]
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._known)

@@ -49,7 +49,8 @@ def numbers_of(step: Step) -> tuple[str, ...]:
 
 
 def pool_numbers(recipe: Recipe) -> tuple[str, ...]:
-    """The number fields that the pool's rows must be read with: of methods that have no examples of their own to learn from."""
+    """The number fields that rows of the pool and of the recipe's targets must be read with: of methods that have no examples
+    of their own to learn from."""
     return tuple(name for step in recipe.steps if not (step.target or step.against) for name in numbers_of(step))
 
 

@@ -248,6 +248,8 @@ def _write_selected(how: Write, out: Path, pool: Pool, copies: list[Copy]) -> No
         finals.setdefault(task.final, []).append(task)
     for final_path, same in finals.items():
         _join(how, [str(task.part) for task in same], same[0].piece.shard, str(final_path))
+    if how.rows != "none":
+        files.make_parents(str(out / "selected" / "rows"))  # there also where no row stays
     if how.rows == "rows":
         writer.finish(
             [shard for shard in pool.shards if (out / "selected" / _name(how, shard)).exists()],

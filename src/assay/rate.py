@@ -125,7 +125,7 @@ def rate(
     """Say what it costs (`show`), ask, and return what came of it.
 
     The plan: `rows`, `rated` (before), `calls`, `input_tokens` (estimated), `output_tokens` (at most), `cost` (at most, or
-    None), `prompt` (an example). After asking also `failed` (rows without a rating), `spent`, `tokens`, `path`.
+    None), `prompt` (an example). After asking also `failed` (rows without a rating), `why` (an example), `spent`, `tokens`, `path`.
     Raises RecipeError where nothing allows the cost, RunError where OUT holds ratings of another question.
     """
     template = read_template(asked.prompt)
@@ -160,11 +160,12 @@ def finish(batch: Batch, used: tuple[int, int], asked: RateAsked, out: Path) -> 
     """Put the journal into row order, the last answer of each row, and count."""
     last = {entry["row"]: entry for entry in read_journal(str(out / RATINGS))}
     rewrite(str(out / RATINGS), (last[row] for row in sorted(last)))
-    ratings = [last[row]["rating"] for row in batch.rows.tolist()]
+    rows = batch.rows.tolist()
+    ratings = [last[row]["rating"] for row in rows]
     failed = ratings.count(None)
     return {
         "rated": len(ratings) - failed, "failed": failed, "tokens": used, "spent": asked.cost(*used),
-        "path": str(out / RATINGS),
+        "path": str(out / RATINGS), "why": next((last[row]["error"] for row in rows if "error" in last[row]), None),
     }  # fmt: skip
 
 

@@ -192,6 +192,8 @@ def _check_budget(recipe: Recipe, budget: str | None) -> None:
 
 def _check_target(step: Step, recipe: Recipe) -> None:
     has_one = step.target or (step.kind == "score" and recipe.targets)
+    if step.target and not any(_takes_target(kind, name) for kind, name, _ in step.methods()):
+        raise RecipeError(f"{step.name} learns from no examples; leave its target out")
     if has_one or not any(_required(kind, name) for kind, name, _ in step.methods()):
         return
     if step.kind == "score":
@@ -200,6 +202,10 @@ def _check_target(step: Step, recipe: Recipe) -> None:
             f"{step.name} needs a target: give --target FILE with examples of what you want; without one there are: {free}"
         )
     raise RecipeError(f'{step.name} needs a target: give the step target = "FILE", or the command --eval FILE')
+
+
+def _takes_target(kind: str, name: str) -> bool:
+    return getattr(catalog.load(kind, name), "uses_target", "no") != "no"
 
 
 def _required(kind: str, name: str) -> bool:
@@ -244,9 +250,12 @@ def _refusal(kind: Any, value: Any, where: str, told: str) -> str:
     wanted = (
         f"one of {', '.join(map(str, options))}"
         if options and all(isinstance(option, str) for option in options)
-        else told
+        else _WANTED.get(told.split("`")[1], told)
     )
     return f"{where}: {found[1]} must be {wanted}; got {value[found[1]]!r}"
+
+
+_WANTED = {"str": "a string", "array": "a list of strings", "int": "a whole number", "bool": "true or false"}
 
 
 def _check_keys(table: Mapping[str, Any], known: tuple[str, ...], where: str) -> None:

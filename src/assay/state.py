@@ -88,6 +88,7 @@ class State:
     signals: dict[str, np.ndarray] = field(default_factory=dict)
     lazy: dict[str, Callable[[], np.ndarray]] = field(default_factory=dict)
     scores: list[str] = field(default_factory=list)
+    annotated: set[str] = field(default_factory=set)  # signals of annotate steps: no filter's column takes their place
     fits: dict[str, Fitted] = field(default_factory=dict)
     files: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)

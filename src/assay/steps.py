@@ -6,6 +6,7 @@ copy of several stays, `at_most` how much of a row may stand elsewhere, and `ran
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from typing import Any, final
@@ -64,7 +65,7 @@ def parse_step(tree: Mapping[str, Any]) -> Step:
         raise RecipeError(f"a step must be a table such as {{ score = 'dsir' }}; got {tree!r}")
     kind, name = _kind(tree)
     words = {key: tree[key] for key in WORDS.get(kind, ()) if key in tree}
-    parameters = {key: value for key, value in tree.items() if key not in (kind, *words)}
+    parameters = {key: _finite(value) for key, value in tree.items() if key not in (kind, *words)}
     if kind == "where" and parameters:
         raise RecipeError(f"a where step has no key {next(iter(parameters))!r}; it is one expression")
     if kind != "select" and any(word in parameters for word in CHOICES):
@@ -89,6 +90,11 @@ def _kind(tree: Mapping[str, Any]) -> tuple[str, str]:
             f"{kind} must be {'an expression' if kind == 'where' else 'the name of a method'}; got {tree[kind]!r}"
         )
     return kind, tree[kind]
+
+
+def _finite(value: Any) -> Any:
+    """A parameter as JSON can hold it: `inf` in letters, which methods read as the number."""
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _word(word: str, value: Any, name: str) -> Any:
@@ -137,8 +143,12 @@ def check(steps: tuple[Step, ...]) -> None:
     for step in steps:
         if step.kind != "where":
             catalog.build(step.kind, step.name, step.parameters)
+        if step.at_most is not None and catalog.load("group", step.name).gives != "share":
+            raise RecipeError(
+                f"{step.name} keeps one row of each group and measures no share; leave at_most = {step.at_most} out"
+            )
     names = [step.alias for step in steps if step.kind in ("score", "group")]
-    check_names(names)
+    check_names([*names, *(step.alias for step in steps if step.kind == "annotate")])
     if twice := {name for name in names if names.count(name) > 1}:
         raise RecipeError(f'two steps make a signal called {min(twice)!r}; give one another name with as = "..."')
 

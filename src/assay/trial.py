@@ -17,9 +17,9 @@ import numpy as np
 from jaxtyping import Int64
 
 from assay import __version__, account, catalog
-from assay.opening import open_pool
 from assay.errors import RunError
 from assay.io import files, store
+from assay.opening import open_pool
 from assay.recipe import Read
 from assay.run.local import Local
 from assay.run.passes import Pool, Watch, quiet
@@ -96,11 +96,13 @@ def _held(paths: Sequence[str], run: Run, pool: Pool) -> Held:
 
 def _selector(run: Run) -> tuple[str, tuple[str, ...]]:
     """Who chose, and what it looked at."""
-    scorers = [step for step in run.recipe.steps if step.kind == "score"]
-    if not scorers:
-        return run.recipe.select.name if run.recipe.select is not None else "clean", ()
-    features = {name for step in scorers for name in catalog.load("score", step.name).features}
-    return " and ".join(step.name for step in scorers), tuple(sorted(features))
+    steps, select = run.recipe.steps, run.recipe.select
+    rank = "" if select is None or select.rank is None else select.rank
+    chose = [step for step in steps if step.kind == "score" or (step.kind == "annotate" and step.alias in rank)]
+    if not chose:
+        return "clean" if select is None else select.name, ()
+    features = {name for step in chose for name in catalog.load(step.kind, step.name).features}
+    return " and ".join(step.name for step in chose), tuple(sorted(features))
 
 
 def _overlap(pool: Pool, question: Question, asked: Asked) -> Int64[np.ndarray, "r"]:

@@ -14,6 +14,8 @@ from assay.errors import InputError, MissingExtra
 from assay.io import kenlm as opener
 from assay.types import Batch, Texts
 
+pytest.importorskip("kenlm", reason="needs kenlm")
+
 ARPA = """\\data\\
 ngram 1=5
 ngram 2=3

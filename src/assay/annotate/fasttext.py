@@ -44,6 +44,7 @@ class Fasttext(Annotator):
 
     needs: ClassVar[tuple[str, ...]] = ("text",)
     paper: ClassVar[str] = "https://arxiv.org/abs/1607.01759"
+    features: ClassVar[tuple[str, ...]] = ("n-grams",)
 
     model: str = "model.bin"
     label: str = ""

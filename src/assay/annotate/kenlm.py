@@ -45,6 +45,8 @@ class Kenlm(Annotator):
 
     needs: ClassVar[tuple[str, ...]] = ("text",)
     paper: ClassVar[str] = "https://arxiv.org/abs/1911.00359"
+    features: ClassVar[tuple[str, ...]] = ("n-grams",)
+    rank_by: ClassVar[str] = "-kenlm"
 
     model: str = "model.arpa"
 

@@ -53,14 +53,10 @@ def write_manifest_pieces(path: str, pieces: Iterable[Mapping[str, Any]]) -> Non
 
 def _array(values: Any, kind: pa.DataType, size: int) -> pa.Array:
     if isinstance(values, Texts):
-        offsets, data = (
-            pa.py_buffer(np.ascontiguousarray(values.offsets)),
-            pa.py_buffer(np.ascontiguousarray(values.data)),
-        )
-        return pa.Array.from_buffers(pa.large_string(), len(values), [None, offsets, data]).cast(pa.string())
+        return _strings(values)
     if isinstance(values, tuple):
         codes, names = values
-        return pa.DictionaryArray.from_arrays(pa.array(codes, pa.int32()), pa.array(names, pa.string())).cast(kind)
+        return pa.DictionaryArray.from_arrays(_filled(codes, pa.int32()), _strings(Texts.of(list(names)))).cast(kind)
     if isinstance(values, str):
         return pa.repeat(pa.scalar(values, pa.string()), size)
     if isinstance(values, pa.Array):
@@ -70,8 +66,20 @@ def _array(values: Any, kind: pa.DataType, size: int) -> pa.Array:
         whole = (
             np.where(missing, 0, values).astype(np.int64) if pa.types.is_integer(kind) else values.astype(np.float64)
         )
-        return pa.array(whole, kind, mask=missing)
+        return _filled(whole, kind, missing)
     return pa.array(list(values), kind)
+
+
+def _strings(values: Texts) -> pa.Array:
+    offsets, data = (pa.py_buffer(np.ascontiguousarray(part)) for part in (values.offsets, values.data))
+    return pa.Array.from_buffers(pa.large_string(), len(values), [None, offsets, data]).cast(pa.string())
+
+
+def _filled(values: np.ndarray, kind: pa.DataType, missing: np.ndarray | None = None) -> pa.Array:
+    """Not pa.array(values): where pandas is installed it would be imported first, which takes half a second."""
+    there = None if missing is None else pa.py_buffer(np.packbits(~missing, bitorder="little"))
+    whole = np.ascontiguousarray(values, kind.to_pandas_dtype())
+    return pa.Array.from_buffers(kind, len(whole), [there, pa.py_buffer(whole)])
 
 
 def scan_manifest(folder: str) -> pl.LazyFrame:

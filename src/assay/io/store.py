@@ -4,6 +4,7 @@
 store/seen/<stat>.json           which content a file of this path, size and times had when it was read whole
 store/partial/<stat>/            results of a shard that is still being read
 store/shards/<content>/<piece>.<key>.npy | .npz | .arrow
+store/shards/<content>-1/        the same of a second shard of that content in one pool: other rows of it may be alive
 ```
 
 A file appears by rename, so what is there is whole. A changed file has other times, a copied file the same content.
@@ -48,10 +49,16 @@ class Store:
 
     root: Path
 
-    def folder(self, stat: str) -> Path:
-        """Where results of a shard with this stat key lie: by content once it is known, else in `partial`."""
+    def folder(self, stat: str, copy: int = 0) -> Path:
+        """Where results of a shard with this stat key lie: by content once it is known, else in `partial`.
+
+        `copy` shards before it in its pool hold the same content; each has a folder of its own.
+        """
         content = self.content(stat)
-        return self.root / "shards" / content if content else self.root / "partial" / stat
+        return self._whole(content, copy) if content else self.root / "partial" / stat
+
+    def _whole(self, content: str, copy: int) -> Path:
+        return self.root / "shards" / (f"{content}-{copy}" if copy else content)
 
     def content(self, stat: str) -> str | None:
         """The content digest of a shard that was read whole before, or None."""
@@ -61,9 +68,10 @@ class Store:
         content = files.read_json(str(path))["content"]
         return content if (self.root / "shards" / content).is_dir() else None
 
-    def finish(self, stat: str, content: str) -> None:
+    def finish(self, stat: str, content: str, copy: int = 0) -> None:
         """Move a shard's partial results under its content digest; where the same content is there already, merge."""
-        partial, whole = self.root / "partial" / stat, self.root / "shards" / content
+        partial, whole = self.root / "partial" / stat, self._whole(content, copy)
+        self._whole(content, 0).mkdir(parents=True, exist_ok=True)
         whole.mkdir(parents=True, exist_ok=True)
         for path in sorted(partial.iterdir()) if partial.exists() else []:
             os.replace(path, whole / path.name)

@@ -16,21 +16,11 @@ import numpy as np
 from jaxtyping import Int32, Int64, UInt8, UInt16, UInt64
 from numba import njit
 
-from assay.kernels.text_bits import PAD, code_point, map_text, next_clear, next_set
+from assay.kernels.text_bits import PAD, code_point, copy_text, map_text, next_clear, next_set
 from assay.kernels.text_classes import SPACE
+from assay.kernels.text_phrases import CURLY, LINE, LONG, LOREM, POLICY, SCRIPT, cited
 from assay.kernels.text_tokens import WORD, tables
-from assay.kernels.text_words import (
-    CURLY,
-    LINE,
-    LONG,
-    LOREM,
-    POLICY,
-    SCRIPT,
-    SPACED,
-    STATES,
-    cited,
-    cut_line,
-)  # fmt: skip
+from assay.kernels.text_words import SPACED, STATES, cut_line
 
 KEPT, LONG_WORD, NO_END, FEW_WORDS, PAGE_LOREM, IN_SCRIPT, PAGE_CURLY, IN_POLICY = range(8)
 
@@ -154,9 +144,7 @@ def _edit(
     words, room = np.empty(WORD * most, np.uint64), np.empty(3 * most, np.int32)
     state, ends = np.zeros(STATES, np.int64), np.zeros(len(offsets), np.int64)
     for row in range(len(offsets) - 1):
-        size, end = offsets[row + 1] - offsets[row], ends[row]
-        buffer[:size] = data[offsets[row] : offsets[row + 1]]
-        buffer[size : size + PAD] = 0
+        size, end = copy_text(data, offsets[row], offsets[row + 1], buffer), ends[row]
         map_text(buffer, size, maps[0], maps[1], maps[2], classes)
         after = _keep_lines(buffer, size, maps, classes, lookup, words, state, room, longest, fewest, kept)
         first, last = _trim(kept, 0, after, classes)

@@ -26,9 +26,9 @@ FIRST_TOP, FIRST_DUPLICATE, FIRST_COVERED, FOUND = 0, 3, 9, 15
 _U = np.uint64
 _LEFT, _RIGHT = _U(0xA4093822299F31D1), _U(0x082EFA98EC4E6C89)
 _Places, _Hashes = Int32[np.ndarray, "c"], UInt64[np.ndarray, "c"]
-# Positions, their representatives, first and second half of a candidate, its position, its representative, its count,
+# Positions and representatives of what is repeated; new numbers, positions, representatives and counts of candidates;
 # running sums of characters.
-Room = tuple[_Places, _Places, _Places, _Places, _Places, _Places, _Places, _Places]
+Room = tuple[_Places, _Places, _Places, _Places, _Places, _Places, _Places]
 
 
 @njit(nogil=True, forceinline=True, _nrt=False)
@@ -59,98 +59,80 @@ def mark_repeated(hashes: _Hashes, count: int, table: _Places, repeated: UInt8[n
 
 
 @njit(nogil=True, _nrt=False)
-def _sift_pairs(hashes: _Hashes, count: int, table: _Places, position: _Places) -> int:
-    """Positions of pairs of neighbours that may occur twice: their slot is met twice; returns how many.
+def _sift_pairs(hashes: _Hashes, count: int, sieve: UInt8[np.ndarray, "c"], position: _Places) -> int:
+    """Pairs of neighbours that may occur twice, because their slot is met twice; returns how many.
 
-    No branch depends on the text here. `hashes` turns into the hashes of pairs.
+    No branch depends on the text here. `hashes` turns into the hashes of those pairs.
     """
-    mask = _U(_clear(table, count))
+    size = 64
+    while size < 4 * count:
+        size *= 2
+    for slot in range(size):
+        sieve[slot] = 0
+    mask, left = _U(size - 1), 0
     for place in range(count - 1):
         pair = multiply_mix(hashes[place] ^ _LEFT, hashes[place + 1] ^ _RIGHT)
         hashes[place] = pair
-        table[(pair >> _U(20)) & mask] += 1
-    left = 0
+        met = sieve[(pair >> _U(20)) & mask]
+        sieve[(pair >> _U(20)) & mask] = met + (met < 2)
     for place in range(count - 1):
-        position[left] = place
-        left += table[(hashes[place] >> _U(20)) & mask] > 1
+        pair = hashes[place]
+        hashes[left], position[left] = pair, place
+        left += sieve[(pair >> _U(20)) & mask] > 1
     return left
 
 
 @njit(nogil=True, _nrt=False)
-def _pair_words(hashes: _Hashes, count: int, table: _Places, room: Room) -> int:
-    """Candidates of pairs that occur twice, with representative and count; returns how many."""
-    position, same, tally = room[4], room[5], room[6]
-    left = _sift_pairs(hashes, count, table, position)
-    mask = _clear(table, left)
-    for k in range(left):
-        pair = hashes[position[k]]
-        slot = np.int64(pair >> _U(32)) & mask
+def _pair_grams(keys: _Hashes, left: int, room: Room) -> int:
+    """Candidates of the next order out of the `left` repeated n-grams: two that begin at neighbours; returns how many."""
+    places, ranks, position = room[0], room[1], room[3]
+    count = 0
+    for k in range(left - 1):
+        keys[count], position[count] = _U(ranks[k]) << _U(32) | _U(ranks[k + 1]), places[k]
+        count += places[k + 1] == places[k] + 1
+    return count
+
+
+@njit(nogil=True, _nrt=False)
+def _tally_keys(keys: _Hashes, count: int, table: _Places, room: Room) -> None:
+    """The first candidate with the same key as each, and for that one how many there are."""
+    same, tally = room[4], room[5]
+    mask = _clear(table, count)
+    for k in range(count):
+        key = keys[k]
+        slot = np.int64(multiply_mix(key ^ _RIGHT, _LEFT) >> _U(24)) & mask
         while True:
             held = table[slot]
             if held == 0:
                 table[slot] = k + 1
                 same[k], tally[k] = k, 1
                 break
-            if hashes[position[held - 1]] == pair:
+            if keys[held - 1] == key:
                 same[k] = held - 1
                 tally[held - 1] += 1
                 break
             slot = (slot + 1) & mask
-    return left
-
-
-@njit(nogil=True, _nrt=False)
-def _pair_grams(left: int, table: _Places, room: Room) -> int:
-    """Candidates of the next order out of the `left` repeated ones; returns how many."""
-    places, ranks, first, second, position, same, tally, _ = room
-    mask, count = _clear(table, left), 0
-    for k in range(left - 1):
-        if places[k + 1] != places[k] + 1:
-            continue
-        a, b = ranks[k], ranks[k + 1]
-        first[count], second[count], position[count] = a, b, places[k]
-        slot = np.int64(multiply_mix(_U(a) << _U(32) | _U(b), _LEFT) >> _U(24)) & mask
-        while True:
-            held = table[slot]
-            if held == 0:
-                table[slot] = count + 1
-                same[count], tally[count] = count, 1
-                break
-            if first[held - 1] == a and second[held - 1] == b:
-                same[count] = held - 1
-                tally[held - 1] += 1
-                break
-            slot = (slot + 1) & mask
-        count += 1
-    return count
 
 
 @njit(nogil=True, _nrt=False)
 def _keep_repeated(count: int, room: Room) -> tuple[int, int, int]:
-    """Keep what occurs twice or more; returns how many, the largest count, and where its n-gram begins first.
-
-    The representative's new number is kept in `first`.
-    """
-    places, ranks, first, _, position, same, tally, _ = room
+    """Keep what occurs twice or more; returns how many, the largest count, and where its n-gram begins first."""
+    places, ranks, number, position, same, tally, _ = room
     left, most, where = 0, 1, 0
     for k in range(count):
-        head = same[k]
-        if tally[head] < 2:
-            continue
-        place = position[k]
-        if head == k:
-            first[k] = left
-            if tally[k] > most:
-                most, where = tally[k], place
-        places[left], ranks[left] = place, first[head]
-        left += 1
+        number[k] = left
+        times = tally[same[k]]
+        if times > most:
+            most, where = times, position[k]
+        places[left], ranks[left] = position[k], number[same[k]]
+        left += times > 1
     return left, most, where
 
 
 @njit(nogil=True, _nrt=False)
 def _count_duplicates(n: int, left: int, seen: _Places, room: Room) -> tuple[int, int]:
     """duplicate_n and covered_n."""
-    places, ranks, sums = room[0], room[1], room[7]
+    places, ranks, sums = room[0], room[1], room[6]
     duplicate, covered, free, end = 0, 0, 0, 0
     for k in range(left):
         seen[k] = 0
@@ -168,26 +150,24 @@ def _count_duplicates(n: int, left: int, seen: _Places, room: Room) -> tuple[int
 
 @njit(cache=True, nogil=True, _nrt=False)
 def count_repeats(
-    hashes: _Hashes, sizes: _Places, count: int, table: _Places, room: Room, found: Int64[np.ndarray, "r"]
-) -> None:
+    hashes: _Hashes, count: int, sieve: UInt8[np.ndarray, "c"], table: _Places, room: Room,
+    found: Int64[np.ndarray, "r"],
+) -> None:  # fmt: skip
     """Fill `found (15,)` with top_2..4, duplicate_5..10 and covered_5..10 of a text of `count` words.
 
-    `hashes` and `sizes` (in characters) describe the words; `hashes` is overwritten. `table` has room for four entries a
-    word (16 at least), each array of `room` for one more than the words.
+    `hashes` describe the words and are overwritten; the last array of `room` holds the running sums of their characters.
+    `sieve` has room for eight entries a word (64 at least), `table` for four (16 at least), each array of `room` for one
+    more than the words.
     """
     found[:] = 0
-    sums = room[7]
-    sums[0] = 0
-    for word in range(count):
-        sums[word + 1] = sums[word] + sizes[word]
-    left = 0
+    sums = room[6]
+    left = count
     for n in range(2, min(count, 10) + 1):
-        if n == 2:
-            left, most, where = _keep_repeated(_pair_words(hashes, count, table, room), room)
-        elif left:
-            left, most, where = _keep_repeated(_pair_grams(left, table, room), room)
-        else:
-            most, where = 1, 0
+        most, where = 1, 0
+        if left:
+            left = _sift_pairs(hashes, count, sieve, room[3]) if n == 2 else _pair_grams(hashes, left, room)
+            _tally_keys(hashes, left, table, room)
+            left, most, where = _keep_repeated(left, room)
         if n <= 4:
             found[FIRST_TOP + n - 2] = (sums[where + n] - sums[where] + n - 1) * most
         else:

@@ -23,6 +23,7 @@ _BYTE, _WORD = ir.IntType(8), ir.IntType(64)
 _BLOCK = ir.VectorType(_BYTE, 64)
 _U = np.uint64
 _1, _6, _63 = _U(1), _U(6), _U(63)
+_FILLED = _U((1 << 57) - 1)  # what `_window` always holds
 
 
 def _address(context: Any, builder: ir.IRBuilder, array_type: types.Array, array: Any, index: ir.Value) -> ir.Value:
@@ -62,6 +63,63 @@ def text_block(typing, data, index):
 
 
 @intrinsic
+def small_letter_block(typing, data, index, letter):
+    """`small_letter_block(data, index, letter)`: the mask of 64 bytes that are this small letter, or it as a capital."""
+
+    def generate(context, builder, signature, args):
+        source = _address(context, builder, signature.args[0], args[0], args[1])
+        block = builder.load(builder.bitcast(source, _BLOCK.as_pointer()), align=1)
+        small = builder.or_(block, ir.Constant(_BLOCK, [0x20] * 64))
+        lane = builder.insert_element(ir.Constant(_BLOCK, ir.Undefined), args[2], ir.Constant(ir.IntType(32), 0))
+        zeros = ir.Constant(ir.VectorType(ir.IntType(32), 64), [0] * 64)
+        wanted = builder.shuffle_vector(lane, ir.Constant(_BLOCK, ir.Undefined), zeros)
+        return builder.bitcast(builder.icmp_unsigned("==", small, wanted), _WORD)
+
+    return types.uint64(data, types.int64, types.uint8), generate
+
+
+@intrinsic
+def _copy_block(typing, data, index, out, at):
+    """`_copy_block(data, index, out, at)`: 64 bytes from one array to another."""
+
+    def generate(context, builder, signature, args):
+        source = _address(context, builder, signature.args[0], args[0], args[1])
+        target = _address(context, builder, signature.args[2], args[2], args[3])
+        block = builder.load(builder.bitcast(source, _BLOCK.as_pointer()), align=1)
+        builder.store(block, builder.bitcast(target, _BLOCK.as_pointer()), align=1)
+        return context.get_dummy_value()
+
+    return types.void(data, types.int64, out, types.int64), generate
+
+
+@njit(cache=True, nogil=True, _nrt=False)
+def copy_text(data: UInt8[np.ndarray, "m"], start: int, stop: int, out: UInt8[np.ndarray, "k"]) -> int:
+    """Copy `data[start:stop]` to the front of `out`, followed by PAD zeros; returns how many bytes it is."""
+    at, size = 0, stop - start
+    while size - at >= 64:
+        _copy_block(data, start + at, out, at)
+        at += 64
+    while at < size:
+        out[at] = data[start + at]
+        at += 1
+    out[size : size + PAD] = 0
+    return size
+
+
+@intrinsic
+def _window(typing, bits, at):
+    """`_window(bits, at)`: a map from bit `at` on, 57 bits of it or more."""
+
+    def generate(context, builder, signature, args):
+        start = builder.bitcast(context.make_array(signature.args[0])(context, builder, args[0]).data, _BYTE.as_pointer())
+        source = builder.gep(start, [builder.lshr(args[1], ir.Constant(_WORD, 3))])
+        word = builder.load(builder.bitcast(source, _WORD.as_pointer()), align=1)
+        return builder.lshr(word, builder.and_(args[1], ir.Constant(_WORD, 7)))
+
+    return types.uint64(bits, types.uint64), generate
+
+
+@intrinsic
 def count_ones(typing, mask):
     """`count_ones(mask)`: how many bits of a uint64 are set."""
 
@@ -76,10 +134,12 @@ def next_set(bits: UInt64[np.ndarray, "w"], at: int, stop: int) -> int:
     """The first set bit from `at` on; `stop` if there is none before it."""
     if at >= stop:
         return stop
-    place = _U(at) >> _6
-    word = bits[place] >> (_U(at) & _63)
+    word = _window(bits, _U(at))
     if word:
         return min(at + np.int64(trailing_zeros(word)), stop)
+    place = _U(at) >> _6
+    if bits[place] >> (_U(at) & _63):
+        return min(at + np.int64(trailing_zeros(bits[place] >> (_U(at) & _63))), stop)
     last = _U(stop - 1) >> _6
     while place < last:
         place += _1
@@ -93,6 +153,9 @@ def next_clear(bits: UInt64[np.ndarray, "w"], at: int, stop: int) -> int:
     """The first bit from `at` on that is not set; `stop` if there is none before it."""
     if at >= stop:
         return stop
+    word = ~_window(bits, _U(at))
+    if word & _FILLED:
+        return min(at + np.int64(trailing_zeros(word)), stop)
     place = _U(at) >> _6
     word = ~bits[place] >> (_U(at) & _63)
     if word:

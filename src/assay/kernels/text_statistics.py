@@ -21,16 +21,13 @@ from assay.kernels.c4_lines import (
     without_citations,
 )  # fmt: skip
 from assay.kernels.repetition import FOUND, Room, count_repeats, mark_repeated
-from assay.kernels.text_bits import PAD, code_point, count_characters, map_text, next_clear, next_set
+from assay.kernels.text_bits import PAD, code_point, copy_text, count_characters, map_text, next_clear, next_set
 from assay.kernels.text_classes import TERMINAL
+from assay.kernels.text_phrases import CITED, CURLY, LINE, LOREM
 from assay.kernels.text_tokens import ALPHA, STOPS, WORD, WORDY, hash_bytes, tables
 from assay.kernels.text_words import (
-    CITED,
-    CURLY,
     ELLIPSES,
     HASHES,
-    LINE,
-    LOREM,
     SPACED,
     SPACED_ALPHA,
     SPACED_CHARACTERS,
@@ -123,13 +120,15 @@ def _count_lines(
 
 
 @njit(nogil=True, _nrt=False)
-def _count_words(words: _Bits, count: int, state: _State, hashes: _Hashes, sizes: _Sizes, counts: _State) -> None:
-    """Counts of words; their hashes and sizes go to arrays of their own."""
-    wordy, characters, alpha = 0, 0, 0
+def _count_words(words: _Bits, count: int, state: _State, hashes: _Hashes, sums: _Sizes, counts: _State) -> None:
+    """Counts of words; their hashes and the running sums of their characters go to arrays of their own."""
+    wordy, characters, alpha, total = 0, 0, 0, np.int32(0)
+    sums[0] = 0
     for word in range(count):
         fact = np.int64(words[WORD * word + 1])
         size = fact >> 8
-        hashes[word], sizes[word] = words[WORD * word], size
+        total += np.int32(size)
+        hashes[word], sums[word + 1] = words[WORD * word], total
         wordy += fact & WORDY
         characters += (fact & WORDY) * size
         alpha += (fact & ALPHA) >> 1
@@ -233,7 +232,7 @@ def _maps_room(size: int) -> _Maps:
 @njit(nogil=True)
 def _grams_room(size: int) -> Room:
     return (np.empty(size, np.int32), np.empty(size, np.int32), np.empty(size, np.int32), np.empty(size, np.int32),
-            np.empty(size, np.int32), np.empty(size, np.int32), np.empty(size, np.int32), np.empty(size, np.int32))  # fmt: skip
+            np.empty(size, np.int32), np.empty(size, np.int32), np.empty(size, np.int32))  # fmt: skip
 
 
 @njit(cache=True, nogil=True)
@@ -249,14 +248,12 @@ def _measure(
     maps, spare_maps, room = _maps_room(most), _maps_room(most), np.empty(3 * most, np.int32)
     words, hashes, sizes = np.empty(2 * WORD * most, np.uint64), np.empty(most, np.uint64), np.empty(most, np.int32)
     grams, table = _grams_room(most), np.empty(8 * most + 16, np.int32)
-    filled, repeated = np.empty(most, np.uint8), np.empty(most, np.uint8)
+    filled, repeated, sieve = np.empty(most, np.uint8), np.empty(most, np.uint8), np.empty(8 * most + 64, np.uint8)
     state, spare_state = np.zeros(STATES, np.int64), np.zeros(STATES, np.int64)
     counts, found = np.zeros(_WIDTH, np.int64), np.zeros(FOUND, np.int64)
     out = np.zeros((_WIDTH, rows), np.int32)
     for row in range(rows):
-        size = offsets[row + 1] - offsets[row]
-        buffer[:size] = data[offsets[row] : offsets[row + 1]]
-        buffer[size : size + PAD] = 0
+        size = copy_text(data, offsets[row], offsets[row + 1], buffer)
         counts[:] = 0
         state[:] = 0
         counts[_CHARACTERS] = map_text(buffer, size, maps[0], maps[1], maps[2], classes)
@@ -266,8 +263,8 @@ def _measure(
         count = _count_lines(
             buffer, size, maps, classes, lookup, words, state, room, edited, spare_maps, spare_state, longest, fewest, counts
         )
-        _count_words(words, count, state, hashes, sizes, counts)
-        count_repeats(hashes, sizes, count, table, grams, found)
+        _count_words(words, count, state, hashes, grams[6], counts)
+        count_repeats(hashes, count, sieve, table, grams, found)
         counts[_TOP : _TOP + FOUND] = found
         for column in range(_WIDTH):
             out[column, row] = min(counts[column], 2147483647)

@@ -20,9 +20,10 @@ import numpy as np
 from jaxtyping import Int32, Int64, UInt8, UInt16, UInt64
 from numba import njit
 
-from assay.kernels.bits import load_word
-from assay.kernels.text_affixes import find_infix, find_prefix, find_suffix, is_address, is_digit
+from assay.kernels import text_classes as kinds
+from assay.kernels.text_affixes import class_of, find_infix, find_prefix, find_suffix, is_address, is_digit
 from assay.kernels.text_bits import code_point, count_characters, next_clear, next_set
+from assay.kernels.text_phrases import CITED, CURLY, LINE, LONG, SCRIPT, cited, holds_script, note_phrases
 from assay.kernels.text_tokens import (
     ALPHA,
     ENDS,
@@ -42,29 +43,11 @@ from assay.kernels.text_tokens import (
     special_parts,
 )  # fmt: skip
 
-# What `state` counts for the whole text, and LINE: what the line at hand holds.
-HASHES, ELLIPSES, SPACED, SPACED_CHARACTERS, SPACED_ALPHA, LINE, STATES = 0, 1, 3, 4, 5, 6, 8
-LONG, SCRIPT, POLICY, LOREM, CURLY, CITED = 1, 2, 4, 8, 16, 32
+# What `state` counts for the whole text beside `STOPS` and `LINE`.
+HASHES, ELLIPSES, SPACED, SPACED_CHARACTERS, SPACED_ALPHA, STATES = 0, 1, 3, 4, 5, 8
 
 _U = np.uint64
-_8 = _U(8)
-_LOWER = _U(0x2020202020202020)
 _LONGEST = 24  # bytes of the longest special word
-
-_EDIT, _NEEDED = (np.frombuffer(mark, np.uint8) for mark in (b"[edit]", b"[citation needed]"))
-
-
-def _key(text: bytes) -> np.uint64:
-    return _U(int.from_bytes(text, "little"))
-
-
-_JAVASCR, _IPT = _key(b"javascri"), _key(b"pt")
-_USE, _COOKIES, _POLICY, _IPSUM = _key(b"use"), _key(b"cookies"), _key(b"policy"), _key(b"ipsum")
-_M2, _M3, _M5, _M6, _M7 = (_U((1 << 8 * size) - 1) for size in (2, 3, 5, 6, 7))
-_BEFORE_IPSUM, _BEFORE_POLICY, _BEFORE_POLICY_2, _BEFORE_USE, _BEFORE_COOKIES, _BEFORE_COOKIES_2, _BEFORE_COOKIES_3 = (
-    np.frombuffer(mark, np.uint8)
-    for mark in (b"lorem ", b"privacy ", b"cookie ", b"terms of ", b"uses ", b"use of ", b"use ")
-)
 
 _Bytes, _Bits, _Points, _State = UInt8[np.ndarray, "m"], UInt64[np.ndarray, "w"], Int32[np.ndarray, "m"], Int64[np.ndarray, "r"]
 _Classes = UInt16[np.ndarray, "u"]
@@ -86,27 +69,6 @@ def _note(data: _Bytes, start: int, room: _Points, size: int, state: _State) -> 
             state[LINE] |= CURLY
         elif point == 0x5B and cited(data, start + room[places + at], start + room[places + size] + 64):
             state[LINE] |= CITED
-
-
-@njit(cache=True, nogil=True, _nrt=False)
-def cited(data: _Bytes, at: int, stop: int) -> int:
-    """Where a citation mark that begins at `at` ends (`[12]`, `[]`, `[edit]`, `[citation needed]`); 0 if there is none."""
-    end = at + 1
-    while end < stop and is_digit(data[end]):
-        end += 1
-    if end < stop and data[end] == 0x5D:
-        return end + 1
-    if _same(data, at, stop, _EDIT):
-        return at + len(_EDIT)
-    return at + len(_NEEDED) if _same(data, at, stop, _NEEDED) else 0
-
-
-@njit(nogil=True, _nrt=False)
-def _same(data: _Bytes, at: int, stop: int, mark: _Bytes) -> bool:
-    same = at >= 0 and at + len(mark) <= stop
-    for place in range(len(mark) if same else 0):
-        same = same and data[at + place] == mark[place]
-    return same
 
 
 @njit(nogil=True, forceinline=True, _nrt=False)
@@ -253,6 +215,45 @@ def _put_mark(data: _Bytes, start: int, stop: int, words: _Bits, count: int) -> 
 
 
 @njit(nogil=True, _nrt=False)
+def _cut_common(
+    data: _Bytes, start: int, edge: int, stop: int, classes: _Classes, lookup: _Bits, words: _Bits, count: int
+) -> int:
+    """Add the words of a run by the short ways; -1 where none fits. `edge` is the first byte that is no ASCII letter."""
+    byte = data[edge]
+    if byte >= 0x80:
+        found = _cut_foreign(data, start, stop, classes, lookup, words, count)
+        if found >= 0:
+            return found
+    if stop == start + 1 and byte != 0x23 and byte != 0x5B and byte != 0x7B:
+        return emit_word(data, start, stop, classes, words, count)
+    return _cut_plain(data, start, stop, classes, lookup, words, count)
+
+
+@njit(nogil=True, _nrt=False)
+def _cut_foreign(
+    data: _Bytes, start: int, stop: int, classes: _Classes, lookup: _Bits, words: _Bits, count: int
+) -> int:
+    """Add letters of any script with at most one mark `, : ; ! ? .` behind them; -1 where it is something else."""
+    edge, kind = start, 0
+    while edge < stop:
+        point, size = code_point(data, edge)
+        after = class_of(point, classes)
+        if not after & kinds.LETTER or after & (kinds.ICON | kinds.PREFIX | kinds.SUFFIX):
+            break
+        edge, kind = edge + size, after
+    if edge == start or _special_range(data, start, stop, lookup):
+        return -1
+    if edge == stop:
+        return emit_word(data, start, stop, classes, words, count)
+    mark = data[edge]
+    cut = mark == 0x2C or mark == 0x3A or mark == 0x3B or mark == 0x21 or mark == 0x3F or (mark == 0x2E and kind & kinds.LOWER)
+    if edge + 1 < stop or not cut or _special_range(data, start, edge, lookup):
+        return -1
+    count = emit_word(data, start, edge, classes, words, count)
+    return emit_word(data, edge, stop, classes, words, count)
+
+
+@njit(nogil=True, _nrt=False)
 def _cut_plain(
     data: _Bytes, start: int, stop: int, classes: _Classes, lookup: _Bits, words: _Bits, count: int
 ) -> int:
@@ -340,42 +341,6 @@ def _cut_hyphens(
 
 
 @njit(nogil=True, _nrt=False)
-def _follows(data: _Bytes, line: int, at: int, mark: _Bytes) -> bool:
-    """Whether `mark` (small letters) stands right before `at`, in any case."""
-    first = at - len(mark)
-    if first < line:
-        return False
-    for place in range(len(mark)):
-        byte = data[first + place]
-        if byte + 0x20 * (0x41 <= byte <= 0x5A) != mark[place]:
-            return False
-    return True
-
-
-@njit(nogil=True, _nrt=False)
-def _note_phrases(data: _Bytes, line: int, at: int, head: np.uint64, state: _State) -> None:
-    """Phrases of two words and more, found where their last word begins a run; `head` is its first bytes in small letters."""
-    if head & _M5 == _IPSUM and _follows(data, line, at, _BEFORE_IPSUM):
-        state[LINE] |= LOREM
-    elif head & _M6 == _POLICY:
-        if _follows(data, line, at, _BEFORE_POLICY) or _follows(data, line, at, _BEFORE_POLICY_2):
-            state[LINE] |= POLICY
-    elif head & _M7 == _COOKIES:
-        found = _follows(data, line, at, _BEFORE_COOKIES) or _follows(data, line, at, _BEFORE_COOKIES_2)
-        if found or _follows(data, line, at, _BEFORE_COOKIES_3):
-            state[LINE] |= POLICY
-    elif head & _M3 == _USE and _follows(data, line, at, _BEFORE_USE):
-        state[LINE] |= POLICY
-
-
-@njit(nogil=True, _nrt=False)
-def _note_script(data: _Bytes, start: int, stop: int, state: _State) -> None:
-    for at in range(start, stop - 9):
-        if load_word(data, _U(at)) | _LOWER == _JAVASCR and (load_word(data, _U(at) + _8) | _LOWER) & _M2 == _IPT:
-            state[LINE] |= SCRIPT
-
-
-@njit(nogil=True, _nrt=False)
 def _cut_marked(
     data: _Bytes, start: int, edge: int, classes: _Classes, lookup: _Bits, words: _Bits, count: int
 ) -> int:
@@ -418,22 +383,17 @@ def cut_line(
     `space` and `other` are its maps; `state[LINE]` tells what the line holds, the other entries of `state` go on counting;
     a run of more than `longest` characters makes the line LONG.
     """
-    state[LINE] = 0
+    state[LINE] = SCRIPT if holds_script(data, start, stop) else 0
     at = next_clear(space, start, stop)
-    before = at
+    before, spaced, spaced_characters, spaced_alpha = at, 0, 0, 0
     while at < stop:
         end = next_set(space, at, stop)
         edge = next_set(other, at, end)
-        first = count
-        head = load_word(data, _U(at)) | _LOWER
-        if (head & _M3 == _USE) | (head & _M6 == _POLICY) | (head & _M7 == _COOKIES) | (head & _M5 == _IPSUM):
-            _note_phrases(data, start, at, head, state)
-        if end - at >= 10:
-            _note_script(data, at, end, state)
-        characters = end - at
+        first, characters = count, end - at
+        note_phrases(data, start, at, state)
         if edge == end:
             count = emit_letters(data, at, end, classes, lookup, words, count)
-            state[SPACED_ALPHA] += 1
+            spaced_alpha += 1
             if count == first + 1:
                 note_stop(data, at, end, lookup, state)
             else:
@@ -441,18 +401,25 @@ def cut_line(
         else:
             marked = _cut_marked(data, at, edge, classes, lookup, words, count) if edge == end - 1 else -1
             if marked < 0:
-                marked = _cut_plain(data, at, end, classes, lookup, words, count)
+                marked = _cut_common(data, at, edge, end, classes, lookup, words, count)
                 characters = count_characters(data, at, end)
             count = marked if marked >= 0 else _cut_run(data, at, end, classes, lookup, words, count, state, room)
-            state[SPACED_ALPHA] += _note_words(data, first, count, lookup, words, state)
+            if count == first + 2 and marked == count and edge == end - 1 > at:
+                note_stop(data, at, edge, lookup, state)
+                spaced_alpha += 1
+            else:
+                spaced_alpha += _note_words(data, first, count, lookup, words, state)
         if characters > longest:
             state[LINE] |= LONG
         if at > before and (at - before != 1 or data[before] != 0x20):
             words[_U(WORD * first + 1)] |= _U(GAP)
-        state[SPACED] += 1
-        state[SPACED_CHARACTERS] += characters
+        spaced += 1
+        spaced_characters += characters
         before = end
         at = next_clear(space, end, stop)
+    state[SPACED] += spaced
+    state[SPACED_CHARACTERS] += spaced_characters
+    state[SPACED_ALPHA] += spaced_alpha
     return count
 
 

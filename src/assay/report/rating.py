@@ -18,7 +18,7 @@ def show_cost(plan: Mapping[str, Any], console: Console) -> None:
         f"about {plan['input_tokens']:,} tokens of input (four bytes a token) and at most {plan['output_tokens']:,} of output",
         _cost(plan["cost"]),
     ]
-    console.print(Text("\n".join(lines)))
+    console.print(Text("\n".join(lines if plan["calls"] else lines[:1])))
     if plan["prompt"]:
         shown = plan["prompt"][:_SHOWN] + ("…" if len(plan["prompt"]) > _SHOWN else "")
         console.print(Text(f"\nThe first question:\n{shown}\n", style="dim"))
@@ -36,4 +36,5 @@ def show_ratings(told: Mapping[str, Any], console: Console) -> None:
     spent = "" if told["spent"] is None else f", {told['spent']:,.4f} spent"
     console.print(Text(f"{rated:,} of {told['rows']:,} rows are rated{spent}: {told['path']}"))
     if told["failed"]:
-        console.print(Text(f"{told['failed']:,} rows have no rating; the same command asks about them again"))
+        console.print(Text(f"{told['failed']:,} rows have no rating, e.g. for this: {told['why']}"))
+        console.print(Text("the same command asks about them again"))

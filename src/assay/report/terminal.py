@@ -118,7 +118,8 @@ def show_methods(methods: Sequence[Facts], console: Console) -> None:
 
 
 def show_method(info: Facts, console: Console) -> None:
-    """Print one method as `catalog.describe` gives it: name, kind, documentation, paper, needs, target, parameters."""
+    """Print one method as `catalog.describe` gives it: name, kind, documentation, paper, needs, target, parameters and
+    `fields`, what these mean."""
     console.print()
     console.print(_plain(visible(info.get("name", "")), "bold"), _plain(visible(info.get("kind", "")), "dim"))
     console.print(
@@ -140,7 +141,8 @@ def show_method(info: Facts, console: Console) -> None:
         table = _grid(2)
         for name, default in info["parameters"].items():
             table.add_row(_plain(visible(name), "bold"), _plain(f"= {one_line(default, 80)}", "dim"))
-        _part(console, "Parameters", table)
+        told = _plain(f"{_unwrapped(visible(info.get('fields') or ''))}\n") if part(info, "fields") else None
+        _part(console, "Parameters", Group(*filter(None, [told]), table))
     console.print()
 
 

@@ -55,11 +55,13 @@ def share(part: float, whole: float) -> str:
 def number(value: float | None, digits: int = 4) -> str:
     """A measured number with so many significant figures, and a true minus sign.
 
-    >>> number(-0.03211), number(2.0), number(None)
-    ('−0.03211', '2.000', 'unknown')
+    >>> number(-0.03211), number(2.0), number(None), number(-6.5392e110)
+    ('−0.03211', '2.000', 'unknown', '−6.539e+110')
     """
     if value is None or not math.isfinite(value):
         return UNKNOWN if value is None or math.isnan(value) else ("∞" if value > 0 else "−∞")
+    if abs(value) >= 1e15:
+        return f"{value:.{digits - 1}e}".replace("-", "−")
     places = max(0, digits - 1 - (math.floor(math.log10(abs(value))) if value else 0))
     return f"{value:,.{min(places, 8)}f}".replace("-", "−")
 

@@ -71,6 +71,7 @@ class Pool(Rows):
     others: dict[int, Fields] = field(default_factory=dict)
     edits: tuple[Edit, ...] = ()
     original: Table | None = None  # the row table before the first edit
+    copies: dict[int, int] = field(default_factory=dict)  # shards of known content: how many before them hold the same
 
     def __post_init__(self) -> None:
         self.planned = self.planned or plan(self.shards)
@@ -81,6 +82,17 @@ class Pool(Rows):
         self.index = Index(self.columns)
         if not self.stats:
             self.stats = self._current_stats()
+        self.copies = self._copies()
+
+    def _copies(self) -> dict[int, int]:
+        """Of every shard whose content is known, how many shards before it hold the same."""
+        seen: Counter[str] = Counter()
+        copies = {}
+        for shard in self.shards:
+            if content := self.store.content(self.stats[shard.index]):
+                copies[shard.index] = seen[content]
+                seen[content] += 1
+        return copies
 
     def fields_of(self, shard: Shard) -> Fields:
         """Where a shard's rows have their text; shards of one pool may differ."""
@@ -162,7 +174,12 @@ class Pool(Rows):
 
     def refuse_changes(self) -> None:
         """Raise InputError where a file is not what it was when it was read, so that two states are never mixed."""
-        now = self._current_stats()
+        try:
+            now = self._current_stats()
+        except FileNotFoundError as error:
+            raise InputError(
+                f"{error.filename} is no longer there; put it back, or select again from another pool"
+            ) from None
         for shard in self.shards:
             if now[shard.index] != self.stats[shard.index]:
                 raise InputError(f"{shard.path} has changed since it was read; select again from the pool as it is now")
@@ -232,6 +249,8 @@ class Pool(Rows):
             )
         if self.table is None:
             self._settle()
+            if any(self.copies.values()):
+                self._visit(stage, jobs)  # where one of two equal files was known before, the other lacks its results
 
     def _settle(self) -> None:
         """Build the row table, and file each whole shard under its content."""
@@ -240,10 +259,16 @@ class Pool(Rows):
         for piece, found in zip(self.pieces, counted, strict=True):
             contents.setdefault(piece.shard.index, []).append(found.facts["content"])
         planned = Counter(piece.shard.index for piece in self.planned)
+        seen: Counter[str] = Counter()
         for index, parts in contents.items():
-            if len(parts) == planned[index] and self.store.content(self.stats[index]) is None:
-                layout = self.others.get(index, self.fields)
-                self.store.finish(self.stats[index], stored.digest(parts, layout, self.columns))
+            content, whole = self.store.content(self.stats[index]), len(parts) == planned[index]
+            if content is None and whole:
+                content = stored.digest(parts, self.others.get(index, self.fields), self.columns)
+                self.store.finish(self.stats[index], content, seen[content])
+            seen[content or ""] += 1
+        self.copies = self._copies()
+        tasks = [_only_missing(self.task(piece, (self.index,))) for piece in self.pieces]
+        self.work("count", [task for task in tasks if task.jobs])  # of a copy that was known as the only one
         self.table = build(counted, self.fields.extra, self.limit)
         if self.limit is not None:
             self.alive = self.table.readable
@@ -264,7 +289,7 @@ class Pool(Rows):
 
     def task(self, piece: Piece, jobs: tuple[Job, ...], alive: np.ndarray | None = None) -> Visit:
         """The work of one piece."""
-        folder = self.store.folder(self.stats[piece.shard.index])
+        folder = self.store.folder(self.stats[piece.shard.index], self.copies.get(piece.shard.index, 0))
         task = Visit(piece, self.fields_of(piece.shard), self.columns, folder, jobs, alive, edits=self.edits)
         only_text = set(self.needs) <= {"text"} and self.index not in jobs
         return replace(task, index=task.path(self.index)) if only_text else task
@@ -300,8 +325,11 @@ class Pool(Rows):
         return self.table.padded(self.alive[first:stop], number)
 
     def alive_key(self) -> str:
-        """What tells one set of living rows, and what edits made of their texts, from another in the store."""
-        rows = "all" if self.alive is None else stored.digest(np.packbits(self.alive).tobytes())
+        """What tells one set of living rows, and what edits made of their texts, from another in the store.
+
+        The same places of another pool are other rows, so the content of all shards belongs to it.
+        """
+        rows = "all" if self.alive is None else stored.digest(self.fingerprint, np.packbits(self.alive).tobytes())
         return rows if not self.edits else stored.digest(rows, [edit.key for edit in self.edits])
 
     def among(self, mask: Bool[np.ndarray, "n"]) -> Pool:
@@ -375,9 +403,11 @@ def _globally(batch: Batch, first: int) -> Batch:
 
 
 def concatenate(batches: Sequence[Batch]) -> Batch:
-    """Batches of the same columns, joined in order."""
+    """Batches joined in order, with the columns that all of them have: text that was found by its place comes alone."""
     columns: dict[str, Any] = {}
     for name in batches[0].columns if batches else ():
+        if not all(name in batch.columns for batch in batches):
+            continue
         parts = [batch.columns[name] for batch in batches]
         columns[name] = join_texts(parts) if isinstance(parts[0], Texts) else np.concatenate(parts)
     rows = [batch.rows for batch in batches] or [np.zeros(0, np.int64)]

@@ -202,7 +202,7 @@ class Shuffler(Engine):
         source = _Source(pool, EmitJob(emit, key, pool.store.root / "shuffles"), f"emit {_title(emit)}", labels)
         source.count()
         folder = pool.store.root / "shuffles" / store.digest(pool.fingerprint, key, _named(combine))
-        with files.in_turn(folder):
+        with files.in_turn(folder.with_name(key)):  # a run of another pool, or of another combine, has the same records
             if not (folder / "done.json").exists():
                 parts = source.parts()
                 with pool.stage(f"join {_title(emit)}"):

@@ -4,9 +4,10 @@
                                                             bucket j, L = Σ_j z_j, [least, most] the range of the ratings
 
 w and b minimise Σ_i C (r(d_i) - rating_i)² / 2 + |w|² / 2 over the rated documents: rows of the step's `target` file (such
-as `assay rate` writes) or, where it has none, of the pool, whose field `rating` is a number; the others are unrated. On
-held-out documents Spearman's rank correlation and the mean absolute error, beside that of always guessing the median, go
-with the scores (`models.ratings`): read them first, for what words cannot show is not learnt.
+as `assay rate` writes) whose field `rating` is a number; the others are unrated. Where there is no target, or none of
+its rows is rated, they are rows of the pool. On held-out documents Spearman's rank correlation and the mean absolute
+error, beside that of always guessing the median, go with the scores (`models.ratings`): read them first, for what words
+cannot show is not learnt.
 
 FineWeb-Edu rounds the prediction clamped to 0..5, halves to even (2.5 becomes 2), and keeps 3 and above. So 2.5 itself is
 left out and everything above it kept: `where = "distill_ratings > 2.5"`, or with `as = "edu"`: `where = "edu > 2.5"`.
@@ -84,9 +85,12 @@ class DistillRatings(Scorer, Explainer):
 
         Raises InputError where fewer than two documents with a word are rated.
         """
-        found = (pool if target is None else target).reduce(_Rated(self.rating, self.examples), _smallest)
-        hashes, ratings, sizes, data = found[:4]
-        if not len(hashes):
+        rated = _Rated(self.rating, self.examples)
+        for rows in (pool if target is None else target, pool):
+            hashes, ratings, sizes, data = rows.reduce(rated, _smallest)[:4]
+            if len(hashes):
+                break
+        else:
             raise InputError(f"distill_ratings needs rows with a number in the field {self.rating!r}; got none")
         texts = Texts(data, np.concatenate([np.zeros(1, np.int64), np.cumsum(sizes)]))
         batch = Batch(np.zeros(len(hashes), np.int64), hashes, {"text": texts})
@@ -112,7 +116,7 @@ class _Rated:
     k: int
 
     def __call__(self, batch: Batch) -> tuple[np.ndarray, ...]:
-        ratings = np.asarray(batch.columns[self.rating], np.float64)
+        ratings = np.asarray(batch.columns.get(self.rating, np.full(len(batch), np.nan)), np.float64)
         rows = np.flatnonzero(np.isfinite(ratings))
         text = cut_texts(batch.text.take(rows), 0, len(rows))
         return _head((batch.hashes[rows], ratings[rows], text.sizes, text.data), np.array([self.k]))

@@ -5,8 +5,9 @@
 
 The step's `target` holds the toxic documents, `against` harmless ones of the same kind of text (where there are none, the
 pool stands in; but then "not like the pool", in subject or in spelling, is learnt as well). **High is bad**: filter with
-`where = "toxicity < 0.5"`, rank by `-toxicity`. Nothing toxic ships with Assay: what counts as toxic differs with the
-use, and a classifier carries the judgement, and the dialect, of those who labelled its examples (Sap et al. 2019).
+`where = "toxicity < 0.5"`, rank by `-toxicity` (`--method toxicity` does). Nothing toxic ships with Assay: what counts as
+toxic differs with the use, and a classifier carries the judgement, and the dialect, of those who labelled its examples
+(Sap et al. 2019).
 
 The model and its notes on held-out documents (AUC, accuracy, calibration) are those of `quality_classifier`.
 Guarantee: training follows the content of the documents, so neither workers, layout nor order of the pool change it. A
@@ -50,6 +51,7 @@ class Toxicity(Scorer, Explainer):
     paper: ClassVar[str] = "https://arxiv.org/abs/2402.00159"
     uses_target: ClassVar[Literal["required", "optional", "no"]] = "required"
     features: ClassVar[tuple[str, ...]] = ("n-grams",)
+    rank_by: ClassVar[str] = "-toxicity"
 
     word_ngrams: int = 2
     buckets: int = 1 << 18

@@ -1,0 +1,111 @@
+"""The pages say nothing that does not run: commands and recipes of the README and of docs/clean.md, as a stranger types them."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import shutil
+from glob import glob
+from pathlib import Path
+
+import pytest
+from command import ROOT, assay, jsonl, line, packed, unpacked
+
+GOLDENS = ROOT / "tests" / "goldens" / "fasttext"
+PAGES = {name: (ROOT / name).read_text("utf-8") for name in ("README.md", "docs/clean.md")}
+
+
+RECIPE = """
+pool = "pool"
+target = "target.jsonl"
+steps = [{ score = "dsir" }, { select = "top_k", budget = "9" }]
+"""
+
+
+def commands(page: str) -> list[str]:
+    """The `assay` commands of a page's console blocks, in order, without what is said of them; each once."""
+    blocks = re.findall(r"```console\n(.*?)```", PAGES[page], re.DOTALL)
+    found = [one[2:].split("  #")[0].strip() for one in "\n".join(blocks).splitlines() if one.startswith("$ assay ")]
+    return list(dict.fromkeys(found))
+
+
+def typed(command: str) -> list[str]:
+    """A command's words as a shell hands them over: what is not quoted is looked up among the files."""
+    found = []
+    for word in shlex.split(command, posix=False)[1:]:
+        plain = shlex.split(word)[0]
+        found += sorted(glob(word)) if "*" in word and word == plain and glob(word) else [plain]
+    return found
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Every file that the pages name, with little in it."""
+    monkeypatch.chdir(tmp_path)
+    lines = unpacked(ROOT / "examples/data/pool.jsonl.zst").splitlines()[:160]
+    pool = [{**json.loads(row), "metadata": {"edu_score": number % 6}} for number, row in enumerate(lines)]
+    sources = [{**row, "source": "code" if number % 2 else "web"} for number, row in enumerate(pool)]
+    spam = [{"text": f"win free prizes now number {number} click here " * 4} for number in range(20)]
+    for number, some in enumerate((pool[:80], pool[80:])):
+        packed(tmp_path / f"crawl/{number}.jsonl.zst", b"".join(line(row) + b"\n" for row in some))
+        jsonl(tmp_path / f"crawl/{number}.jsonl", some)
+        jsonl(tmp_path / f"pool/{number}.jsonl", sources[number * 80 : number * 80 + 80])
+    for name in ("target", "t", "code", "math", "wiki", "good", "textbooks", "mine"):
+        jsonl(
+            tmp_path / f"{name}.jsonl", [{"text": row["text"], "rating": 1 + len(row["text"]) % 4} for row in pool[:30]]
+        )
+    for name in ("spam", "bad"):
+        jsonl(tmp_path / f"{name}.jsonl", spam)
+    jsonl(tmp_path / "heldout.jsonl", [{"text": row["text"]} for row in pool[30:60] if len(row["text"]) > 500])
+    jsonl(tmp_path / "gsm8k.jsonl", [{"text": pool[20]["text"][:300]}])
+    for name in ("a", "b"):
+        packed(tmp_path / f"code/{name}.py", f"import {name}\nprint('the {name} of that village')\n".encode())
+    shutil.copy(tmp_path / "good.jsonl", packed(tmp_path / "ratings/ratings.jsonl", b""))
+    packed(tmp_path / "words.txt", b"lorem\n")
+    packed(tmp_path / "prompt.txt", b"Rate this from 0 to 5.\n\n{text}\n")
+    shutil.copy(GOLDENS / "lid.ftz", tmp_path / "lid.176.bin")
+    packed(tmp_path / "recipe.toml", RECIPE.encode())
+    return tmp_path
+
+
+def quiet(words: list[str]) -> list[str]:
+    """The same without bars and with one worker, and as small as this pool: its row 3, and kilobytes in place of more."""
+    words = [re.sub(r"^(\d)\d*(MB|GB)$", r"\g<1>0kB", word) for word in words]
+    if words[0] == "why":
+        return [*words[:2], "3"]
+    bars = ["-q"] if words[0] in ("select", "clean", "report", "verify", "rate") else []
+    return [*words, *bars, *(["--workers", "1"] if words[0] in ("select", "clean", "verify") else [])]
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_command_runs_in_the_order_of_the_page(folder: Path, page: str):
+    for command in commands(page):
+        words = typed(command)
+        if "--out" in words:  # a page writes run/ more than once; nobody keeps them all
+            shutil.rmtree(folder / words[words.index("--out") + 1], ignore_errors=True)
+        if words[0] == "rate":
+            continue  # asks somebody; tests/test_rate.py has a server for it
+        answer = assay(*quiet(words), *(["--decontaminate"] if words[0] == "verify" else []))
+        assert answer.code == 0 and answer.out, f"{command}\n{answer.err}"
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_recipe_runs(folder: Path, page: str):
+    for number, recipe in enumerate(re.findall(r"```toml\n(.*?)```", PAGES[page], re.DOTALL)):
+        packed(folder / f"{number}.toml", recipe.encode())
+        words = ["clean", "crawl/0.jsonl", "--recipe", f"{number}.toml", "--out", f"of{number}"]
+        answer = assay(*quiet(words))
+        assert answer.code == 0, f"{recipe}\n{answer.err}"
+
+
+STEP = re.compile(r"`(\{ (?:annotate|filter|score|group|edit|where) = [^`]*\})`")
+
+
+@pytest.mark.parametrize("page", ["docs/clean.md"])
+def test_every_step_in_the_text_runs(folder: Path, page: str):
+    steps = list(dict.fromkeys(STEP.findall(PAGES[page])))
+    assert len(steps) >= 6
+    packed(folder / "all.toml", "steps = [\n{}\n]".format(",\n".join(steps)).encode())
+    answer = assay(*quiet(["clean", "crawl/0.jsonl", "--recipe", "all.toml", "--out", "all"]))
+    assert answer.code == 0, answer.err
