@@ -153,10 +153,25 @@ def unsafe(result: dict) -> dict:
     return {"columns": result["columns"], "rows": result["table"]}
 
 
+def dedup_truth(result: dict) -> dict:
+    """Planted near-duplicates by similarity: what bands alone find beside what the banding curve promises, and with verification."""
+    verified = {band["level"]: band for band in result["recall_verified"]}
+    rows = [
+        [
+            f"{band['level']:.1f}", f"{band['pairs']:,}", f"{band['found']:.3f}", f"{band['promised']:.3f}",
+            "{:.3f} to {:.3f}".format(*band["interval"]), f"{verified[band['level']]['found']:.3f}",
+        ]
+        for band in result["recall"]
+        if band["pairs"] >= 100
+    ]  # fmt: skip
+    columns = ["Jaccard", "pairs", "found by bands", "promised", "99 % interval", "found, verified at 0.8"]
+    return {"columns": columns, "rows": rows}
+
+
 # Results that keep more than a table; every other one brings its `table`.
 ADAPTERS = {
     "aa": false_verdicts, "power": power, "dsir_domains": domains,
-    "quality": quality, "toxicity": toxicity, "unsafe": unsafe,
+    "quality": quality, "toxicity": toxicity, "unsafe": unsafe, "dedup_truth": dedup_truth,
 }  # fmt: skip
 
 

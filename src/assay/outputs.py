@@ -97,10 +97,9 @@ class Ledger:
         if decision is not None:
             _number(decision_reasons(decision), why, reasons)
         if len(fates.why):
-            left = fates.why >= 0
-            why[left] = fates.why[left] + 1
+            np.add(fates.why, 1, out=why, where=fates.why >= 0)
         _number([*state.pool.count().bad.items(), *_edited(state, rest.status)], why, reasons)
-        other = np.broadcast_to(np.int64(-1), n) if fates.other is None else fates.other
+        other = np.broadcast_to(np.int8(-1), n) if fates.other is None else fates.other
         return replace(rest, why=why, other=other, reasons=tuple(reasons))
 
     @property
@@ -367,12 +366,14 @@ def write_part(task: Part) -> None:
 
 
 def _manifest_pieces(task: Part) -> Iterator[dict[str, Any]]:
-    first, lines_before, ledger = task.first, 0, task.ledger.opened()
+    first, lines_before = task.first, 0
     for path in task.tables:
         table, facts = stored.load_table(path)
         n = min(facts["rows"], task.stop - first)
         if n > 0:  # a piece in the middle of a long line has no rows, and no columns either
-            yield _manifest_rows(task.shard, first, table, lines_before, ledger.part(slice(first, first + n)))
+            # Mapped anew for each piece: what stays mapped counts as memory, a row after another.
+            ledger = task.ledger.opened().part(slice(first, first + n))
+            yield _manifest_rows(task.shard, first, table, lines_before, ledger)
         lines_before += facts["lines"]
         first += n
 

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any, final
 
 import numpy as np
-from jaxtyping import Bool, Int32, Int64, Shaped
+from jaxtyping import Bool, Int, Int32, Int64, Shaped
 
 from assay.run.passes import Pool
+from assay.run.table import row_type
 from assay.types import Fitted
 
 
@@ -49,24 +50,25 @@ class Fates:
     size: int
     reasons: list[str] = field(default_factory=list)
     why: Int32[np.ndarray, "n"] = field(default_factory=lambda: np.zeros(0, np.int32))
-    other: Int64[np.ndarray, "n"] | None = None
+    other: Int[np.ndarray, "n"] | None = None
     codes: dict[str, int] = field(default_factory=dict)
 
     def drop(
         self,
-        rows: Bool[np.ndarray, "b"] | Int64[np.ndarray, "k"],
+        rows: Bool[np.ndarray, "b"] | Int[np.ndarray, "k"],
         reason: str,
-        others: Int64[np.ndarray, "k"] | None = None,
+        others: Int[np.ndarray, "k"] | None = None,
         first: int = 0,
     ) -> None:
         """Let rows go, a mask or numbers counted from `first`; `others` gives each the row that its reason names."""
         if not len(self.why):
             self.why = np.full(self.size, -1, np.int32)
-        positions = (np.flatnonzero(rows) if rows.dtype == bool else rows) + first
+        positions = np.flatnonzero(rows) if rows.dtype == bool else rows
+        positions = positions + first if first else positions
         self.why[positions] = self.code(reason)
         if others is not None:
             if self.other is None:
-                self.other = np.full(self.size, -1)
+                self.other = np.full(self.size, -1, row_type(self.size))
             self.other[positions] = others
 
     def code(self, reason: str) -> int:

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import numpy as np
-from jaxtyping import Int, Int64, UInt64
+from jaxtyping import Bool, Int, Int64, UInt64
 
 _COMPONENT = 40  # bits of a label that name the component; what is above them says whether it is large
 _ALL = 256  # texts of a component that are all compared: 32,640 pairs, about as many microseconds
@@ -16,12 +16,14 @@ _SPREAD = (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB)  # odd, w
 
 def labels_of(roots: Int[np.ndarray, "n"], candidates: Int[np.ndarray, "n"]) -> Int64[np.ndarray, "n"]:
     """A label for every row that stands for a distinct text among others of its component; -1 for other rows."""
-    labels, rows = np.full(len(roots), -1), _members(candidates)
-    rows = rows[roots[rows] == rows]
-    components, inverse, counts = np.unique(candidates[rows].astype(np.int64), return_inverse=True, return_counts=True)
-    parts = np.ceil(np.log2(np.maximum(counts / _SHARE, 1))).astype(np.int64)
-    marked = components | np.where(counts > _ALL, parts + 1, 0) << _COMPONENT
-    labels[rows] = np.where(counts > 1, marked, -1)[inverse]
+    rows = np.flatnonzero(_members(candidates) & (roots == np.arange(len(roots), dtype=roots.dtype)))
+    counts = np.bincount(candidates[rows], minlength=len(roots)).astype(candidates.dtype)
+    rows = rows[counts[candidates[rows]] > 1]
+    labels = np.full(len(roots), -1)
+    labels[rows] = candidates[rows]
+    rows = rows[counts[candidates[rows]] > _ALL]
+    parts = np.ceil(np.log2(np.maximum(counts[candidates[rows]] / _SHARE, 1))).astype(np.int64)
+    labels[rows] |= (parts + 1) << _COMPONENT
     return labels
 
 
@@ -34,11 +36,9 @@ def split(labels: Int64[np.ndarray, "b"]) -> tuple[Int64[np.ndarray, "b"], Int64
     return labels % (1 << _COMPONENT), (labels >> _COMPONENT) - 1
 
 
-def smallest(roots: Int[np.ndarray, "n"]) -> Int64[np.ndarray, "n"]:
+def smallest(roots: Int[np.ndarray, "n"]) -> Int[np.ndarray, "n"]:
     """The root of each row of a group of several; -1 for the others."""
-    ids, rows = np.full(len(roots), -1), _members(roots)
-    ids[rows] = roots[rows]
-    return ids
+    return np.where(_members(roots), roots, roots.dtype.type(-1))
 
 
 def mixed(values: UInt64[np.ndarray, "..."]) -> UInt64[np.ndarray, "..."]:
@@ -48,9 +48,8 @@ def mixed(values: UInt64[np.ndarray, "..."]) -> UInt64[np.ndarray, "..."]:
     return values ^ (values >> np.uint64(32))
 
 
-def _members(roots: Int[np.ndarray, "n"]) -> Int64[np.ndarray, "k"]:
-    """Rows of groups of several."""
-    joined = np.flatnonzero(roots != np.arange(len(roots), dtype=roots.dtype))
-    member = np.zeros(len(roots), bool)
-    member[joined] = member[roots[joined]] = True
-    return np.flatnonzero(member)
+def _members(roots: Int[np.ndarray, "n"]) -> Bool[np.ndarray, "n"]:
+    """Whether each row is in a group of several."""
+    member = roots != np.arange(len(roots), dtype=roots.dtype)
+    member[roots[member]] = True
+    return member

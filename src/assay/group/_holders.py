@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import final
 
 import numpy as np
-from jaxtyping import Float64, Int64
+from jaxtyping import Float64, Int, Int64
 
 _PAIR = 24  # bytes of a pair and its weight
 
@@ -63,7 +63,7 @@ class Holders:
         self.rows, self.holders, self.weights = [rows[kept]], [holders[kept]], [weights[kept]]
         self.waiting = 0
 
-    def into(self, order: Int64[np.ndarray, "n"], held: Int64[np.ndarray, "n"], holder: Int64[np.ndarray, "n"]) -> None:
+    def into(self, order: Int[np.ndarray, "n"], held: Int64[np.ndarray, "n"], holder: Int64[np.ndarray, "n"]) -> None:
         """Write Σ w to `held` and the main holder to `holder`, for the rows that are done."""
         if not self.rows or not sum(map(len, self.rows)):
             return

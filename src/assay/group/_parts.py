@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import final
 
 import numpy as np
-from jaxtyping import Int64, Shaped
+from jaxtyping import Int, Int64, Shaped
 
 from assay.contracts import Engine, Rows
 from assay.errors import RecipeError
@@ -75,7 +75,7 @@ def repeated(name: str, pool: Rows, signals: Signals, engine: Engine, emit: Emit
     return Signals({name: share(held, size), f"{name}_of": holder})
 
 
-def _keepers(records: Shaped[np.ndarray, "r"], order: Int64[np.ndarray, "n"]) -> Int64[np.ndarray, "r"]:
+def _keepers(records: Shaped[np.ndarray, "r"], order: Int[np.ndarray, "n"]) -> Int64[np.ndarray, "r"]:
     """The preferred row of each record's key."""
     if not len(records):
         return np.zeros(0, np.int64)

@@ -9,7 +9,7 @@ Python's Unicode tables, ASCII is lower-cased, and whatever is neither letter, d
 white space is folded. An empty text has no group, nor has one of which nothing is left.
 
 Guarantee: the groups depend on the texts alone, not on order, layout or workers. Memory: 8 bytes a row beside the row
-table's, and what the engine grants; 24 bytes a row on disk while the hashes are sorted.
+table's (order and groups), and what the engine grants; 24 bytes a row on disk while the hashes are sorted.
 Source: hashing of normalised text as in Wenzek et al., CCNet, 2019, https://arxiv.org/abs/1911.00359, there of paragraphs
 and by 64 bits of SHA-1.
 """
@@ -56,7 +56,7 @@ class Exact(Grouper):
         self, pool: Rows, signals: Signals, engine: Engine, rng: np.random.Generator
     ) -> tuple[Groups | None, Signals]:
         """Ids are the smallest row of each group; -1 for a row whose text is its own."""
-        ids = np.full(len(signals["order"]), -1)
+        ids = np.full_like(signals["order"], -1)
         for pairs in engine.shuffle(pool, _Hashes(self.normalise), _copies):
             ids[pairs[:, 0]] = pairs[:, 1]
             ids[pairs[:, 1]] = pairs[:, 1]

@@ -17,8 +17,9 @@ Candidates are compared with all of their component that they are not connected 
 than 256 distinct texts only with those that share a band (and where more than 4,096 may share one, with a part of them,
 another part for every band).
 
-Guarantee: the groups depend on the texts and the seed alone, not on order, layout or workers. Memory: 29 bytes a row
-in this process (17 of them the row table), and what the engine grants; 336 bytes a row on disk while bands are joined.
+Guarantee: the groups depend on the texts and the seed alone, not on order, layout or workers. Memory: 25 bytes a row
+in this process (17 of them the row table), 46 while candidates are compared, and what the engine grants; 336 bytes a row
+on disk while bands are joined.
 Sources: Broder 1997, https://doi.org/10.1109/SEQUEN.1997.666900; banding: Leskovec, Rajaraman, Ullman, Mining of
 Massive Datasets, 2014, section 3.4, http://www.mmds.org; defaults: Penedo et al., The FineWeb Datasets, 2024,
 https://arxiv.org/abs/2406.17557.

@@ -27,7 +27,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal, final
 
 import numpy as np
-from jaxtyping import Int64, Shaped, UInt64
+from jaxtyping import Int, Int64, Shaped, UInt64
 
 from assay.contracts import Engine, Grouper, Rows
 from assay.errors import RecipeError
@@ -104,7 +104,7 @@ def _fitting(totals: Int64[np.ndarray, "n"], low: int, memory: int) -> int:
 
 def _tally(
     records: Shaped[np.ndarray, "r"],
-    order: Int64[np.ndarray, "n"],
+    order: Int[np.ndarray, "n"],
     seen: str,
     table: Holders,
     first: Int64[np.ndarray, "n_plus_1"],
@@ -112,7 +112,7 @@ def _tally(
 ) -> None:
     """Mark the windows whose original is elsewhere, and count them for who holds it."""
     row, place = records["row"], records["place"]
-    original = kernel.originals(records["key"], order[row], place)
+    original = kernel.originals(records["key"], order[row].astype(np.int64), place)
     holders = row[original]
     mine = original != np.arange(len(row)) if seen == "anywhere" else row != holders
     mine &= (row >= table.low) & (row < table.low + len(first) - 1)

@@ -27,12 +27,13 @@ KINDS = ("none", "whitespace", "words")
 _DATA = types.Array(types.uint8, 1, "C", readonly=True)
 _OFFSETS = types.Array(types.int64, 1, "C", readonly=True)
 
-# What an ASCII byte becomes: itself, lower-cased, or 0 for one that separates.
+# What an ASCII byte becomes: itself, lower-cased, or _GAP, which no ASCII byte is, for one that separates.
+_GAP = 0xFF
 _WHITE = frozenset((*range(0x09, 0x0E), *range(0x1C, 0x21)))
 _BY_KIND = np.zeros((3, 128), np.uint8)
 _BY_KIND[0] = np.arange(128)
-_BY_KIND[1] = [0 if byte in _WHITE else byte for byte in range(128)]
-_BY_KIND[2] = [ord(chr(byte).lower()) if chr(byte).isalnum() or byte == 0x5F else 0 for byte in range(128)]
+_BY_KIND[1] = [_GAP if byte in _WHITE else byte for byte in range(128)]
+_BY_KIND[2] = [ord(chr(byte).lower()) if chr(byte).isalnum() or byte == 0x5F else _GAP for byte in range(128)]
 
 
 @njit(nogil=True, inline="always")
@@ -58,7 +59,7 @@ def _normal(data: UInt8[np.ndarray, "m"], start: int, stop: int, kind: int, out:
         length = min(length, stop - at)
         if byte < 0x80:
             byte = _BY_KIND[kind, byte]
-            gap = byte == 0
+            gap = byte == _GAP
         else:
             gap = length > 1 and _separates(kind, byte, data[at + 1], data[at + length - 1])
         if not gap:

@@ -59,6 +59,10 @@ class Local:
         return self
 
     def __exit__(self, *unused: object) -> None:
+        self.rest()
+
+    def rest(self) -> None:
+        """Let the workers go, and with them what they keep in memory; the next items start new ones, in milliseconds."""
         if self._executor is not None:
             self._executor.shutdown(wait=True, cancel_futures=True)
             self._executor = None

@@ -254,9 +254,8 @@ class Pool(Rows):
 
     def _settle(self) -> None:
         """Build the row table, and file each whole shard under its content."""
-        counted = [self._counted(piece) for piece in self.pieces]
         contents: dict[int, list[str]] = {}
-        for piece, found in zip(self.pieces, counted, strict=True):
+        for piece, found in zip(self.pieces, self._counted(), strict=True):
             contents.setdefault(piece.shard.index, []).append(found.facts["content"])
         planned = Counter(piece.shard.index for piece in self.planned)
         seen: Counter[str] = Counter()
@@ -269,12 +268,12 @@ class Pool(Rows):
         self.copies = self._copies()
         tasks = [_only_missing(self.task(piece, (self.index,))) for piece in self.pieces]
         self.work("count", [task for task in tasks if task.jobs])  # of a copy that was known as the only one
-        self.table = build(counted, self.fields.extra, self.limit)
+        self.table = build(self._counted(), self.fields.extra, self.limit)
         if self.limit is not None:
             self.alive = self.table.readable
 
-    def _counted(self, piece: Piece) -> Counted:
-        return Counted.of(*stored.load_table(self.task(piece, ()).path(self.index)), self.fields.extra)
+    def _counted(self) -> list[Counted]:
+        return [Counted.at(self.task(piece, ()).path(self.index)) for piece in self.pieces]
 
     def _count_to_limit(self) -> None:
         """Count pieces until they hold `limit` rows, and forget the rest."""

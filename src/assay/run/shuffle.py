@@ -232,6 +232,8 @@ class Shuffler(Engine):
             for at, (low, high) in enumerate(_even(ways))
         ]
         list(pool.local.map(reduce_range, tasks))
+        if ways > 1:
+            pool.local.rest()  # every worker keeps a range's worth of memory, which whoever reads the results can use
         files.write_json(str(folder / "done.json"), {"ranges": ways})
         for below in range(level):
             files.remove_folder(str(folder / f"merged-{below}"))

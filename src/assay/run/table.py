@@ -5,8 +5,10 @@ Row numbers, ranges of rows per piece, sizes, hashes and sources; ids and line n
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, final
 
 import numpy as np
@@ -17,6 +19,11 @@ from assay.io import store as stored
 from assay.types import Groups, occurrence
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+
+
+def row_type(n: int) -> type[np.signedinteger[Any]]:
+    """The smallest type that holds the numbers of n rows, n itself and -1: a column of every row costs memory."""
+    return np.int32 if n < 1 << 31 else np.int64
 
 
 @final
@@ -58,22 +65,15 @@ class Table:
 @final
 @dataclass(frozen=True)
 class Counted:
-    """What the table takes from one piece, copied out, so that the rest of what is stored leaves memory at once."""
+    """What one piece counted, as it lies in the store."""
 
+    path: Path
     facts: dict[str, Any]
-    columns: dict[str, np.ndarray]
-    sources: tuple[str, ...]
 
     @classmethod
-    def of(cls, table: pa.Table, facts: dict[str, Any], extra: Sequence[str]) -> Counted:
-        """Copy sizes, hashes, readability, the numbers asked for, and sources as codes."""
-        names = [name for name in ("bytes", "hash", "readable", *extra) if name in table.column_names]
-        columns = {name: np.array(stored.numbers(table[name])) for name in names}
-        if "source" not in table.column_names:
-            return cls(facts, columns, ())
-        coded = table["source"].combine_chunks().dictionary_encode()
-        columns["source"] = np.array(stored.numbers(pa.chunked_array([coded.indices])), np.int32)
-        return cls(facts, columns, tuple(coded.dictionary.to_pylist()))
+    def at(cls, path: Path) -> Counted:
+        """Read the facts alone."""
+        return cls(path, json.loads(stored.open_table(path).schema.metadata[b"facts"]))
 
 
 def build(pieces: Sequence[Counted], extra: Sequence[str], limit: int | None) -> Table:
@@ -82,14 +82,14 @@ def build(pieces: Sequence[Counted], extra: Sequence[str], limit: int | None) ->
     stops = np.minimum(np.cumsum(counts), np.iinfo(np.int64).max if limit is None else limit)
     starts = np.concatenate([np.zeros(1, np.int64), stops[:-1]])
     held = [piece for piece in pieces if piece.facts["rows"]]
-    sources, names = _sources(held, limit)
+    sources, names = _sources(held)
     return Table(
         ranges=tuple(zip(starts.tolist(), stops.tolist(), strict=True)),
         counts=tuple(counts.tolist()),
         sizes=_column(held, "bytes", np.int64)[:limit],
         hashes=_column(held, "hash", np.uint64)[:limit],
         readable=_column(held, "readable", bool)[:limit],
-        sources=sources,
+        sources=None if sources is None else sources[:limit],
         source_names=names,
         extra={name: _column(held, name, np.float64)[:limit] for name in extra},
         blank=sum(piece.facts["blank"] for piece in pieces),
@@ -99,23 +99,32 @@ def build(pieces: Sequence[Counted], extra: Sequence[str], limit: int | None) ->
 
 
 def _column(pieces: Sequence[Counted], name: str, dtype: Any) -> np.ndarray:
-    """One column of all pieces; each piece lets go of its part."""
-    parts = [piece.columns.pop(name).astype(dtype, copy=False) for piece in pieces]
-    return np.concatenate(parts) if parts else np.zeros(0, dtype)
+    """One column of all pieces."""
+    whole = np.empty(sum(piece.facts["rows"] for piece in pieces), dtype)
+    for part, table in _tables(pieces, whole):
+        part[:] = stored.numbers(table[name])
+    return whole
 
 
-def _sources(pieces: Sequence[Counted], limit: int | None) -> tuple[np.ndarray | None, tuple[str, ...]]:
+def _tables(pieces: Sequence[Counted], whole: np.ndarray) -> Iterator[tuple[np.ndarray, pa.Table]]:
+    """Each piece's part of a whole column, and its table: mapped one by one, for copies of all would stay in the heap."""
+    first = 0
+    for piece in pieces:
+        yield whole[first : first + piece.facts["rows"]], stored.open_table(piece.path)
+        first += piece.facts["rows"]
+
+
+def _sources(pieces: Sequence[Counted]) -> tuple[np.ndarray | None, tuple[str, ...]]:
     """Codes by first appearance; a row that names no source has the source ''."""
-    if not pieces or "source" not in pieces[0].columns:
+    if not pieces or "source" not in stored.open_table(pieces[0].path).column_names:
         return None, ()
     codes: dict[str, int] = {}
-    for piece in pieces:
-        for name in piece.sources:
-            codes.setdefault(name, len(codes))
-    parts = [
-        np.array([codes[name] for name in piece.sources], np.int32)[piece.columns.pop("source")] for piece in pieces
-    ]
-    return np.concatenate(parts)[:limit], tuple(codes)
+    whole = np.empty(sum(piece.facts["rows"] for piece in pieces), np.int32)
+    for part, table in _tables(pieces, whole):
+        coded = table["source"].combine_chunks().dictionary_encode()
+        names = [codes.setdefault(name, len(codes)) for name in coded.dictionary.to_pylist()]
+        part[:] = np.array(names, np.int32)[stored.numbers(pa.chunked_array([coded.indices]))]
+    return whole, tuple(codes)
 
 
 def _bad(pieces: Sequence[Counted], starts: np.ndarray, limit: int | None) -> dict[str, np.ndarray]:
