@@ -154,7 +154,7 @@ def unsafe(result: dict) -> dict:
 
 
 def dedup_truth(result: dict) -> dict:
-    """Planted near-duplicates by similarity: what bands alone find beside what the banding curve promises, and with verification."""
+    """Planted near-duplicates by similarity: what bands alone find beside the banding curve, and what with verification."""
     verified = {band["level"]: band for band in result["recall_verified"]}
     rows = [
         [
@@ -168,10 +168,19 @@ def dedup_truth(result: dict) -> dict:
     return {"columns": columns, "rows": rows}
 
 
+def curve(result: dict) -> dict:
+    """Random's curve read two ways: the mean miss of budgets that were left out."""
+    rows = [
+        [one["name"], *(f"{one[key][way]:.4f}" for key in ("mean", "late") for way in ("cubic", "power_law"))]
+        for one in result["curves"]
+    ]
+    return {"columns": ["curve", "cubic", "power law", "cubic, late", "power law, late"], "rows": rows}
+
+
 # Results that keep more than a table; every other one brings its `table`.
 ADAPTERS = {
     "aa": false_verdicts, "power": power, "dsir_domains": domains,
-    "quality": quality, "toxicity": toxicity, "unsafe": unsafe, "dedup_truth": dedup_truth,
+    "quality": quality, "toxicity": toxicity, "unsafe": unsafe, "dedup_truth": dedup_truth, "curve": curve,
 }  # fmt: skip
 
 

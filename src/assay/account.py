@@ -26,6 +26,7 @@ from assay.run.local import Local
 from assay.run.passes import Pool, Watch, quiet
 from assay.runs import Run
 from assay.state import State
+from assay.steps import Step
 from assay.types import Fitted
 
 BYTES_PER_TOKEN = 4.0  # of English under byte-pair vocabularies; only for an estimate that is labelled as one
@@ -121,7 +122,7 @@ def _amounts(state: State, recipe: Recipe, decision: Decision | None, ledger: Le
         "totals": {"examples": int(table.readable.sum()), "bytes": size["input"]},
     }
     if decision is None or recipe.select is None:
-        nothing = dict.fromkeys(("tokens", "budget", "nested", "rank_by", "cut"))
+        nothing = dict.fromkeys(("tokens", "budget", "nested", "rank_by", "cut", "general"))
         return {**common, **nothing}
     chosen, limit = decision.selection.rows, decision.limit
     tokens = None
@@ -138,8 +139,26 @@ def _amounts(state: State, recipe: Recipe, decision: Decision | None, ledger: Le
         },
         "nested": decision.selection.nested,
         "rank_by": decision.rank_by,
-        "cut": None if decision.score is None else float(decision.score[chosen].min()),
+        "cut": _cut(decision),
+        "general": _general(recipe.select, decision),
     }
+
+
+def _cut(decision: Decision) -> float | None:
+    """The lowest score of a row that was chosen by it."""
+    if decision.score is None:
+        return None
+    rows, drawn = decision.selection.rows, decision.selection.general
+    by_method = np.setdiff1d(rows, drawn) if len(drawn) else rows
+    return float(decision.score[by_method].min()) if len(by_method) else None
+
+
+def _general(step: Step, decision: Decision) -> dict[str, Any] | None:
+    """The share that was drawn at random; None where none was asked for."""
+    if step.share is None:
+        return None
+    drawn, limit = decision.selection.general, decision.limit
+    return {"asked": step.general, "rows": len(drawn), "spent": int(limit.cost[drawn].sum()), "unit": limit.unit}
 
 
 def _stage(stage: Any) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, final
 
 from assay import flags, recipe
 from assay.errors import RecipeError
+from assay.general import SHARES
 from assay.io import files
 
 if TYPE_CHECKING:
@@ -102,6 +103,7 @@ def select(
     select: str | None = None,
     rank: str | None = None,
     quota: str | None = None,
+    general: str | None = None,
     where: str | Sequence[str] = (),
     set: str | Sequence[str] = (),
     score_fields: str | Sequence[str] = (),
@@ -133,6 +135,7 @@ def select(
 
     given = flags.given({
         "budget": None if budget is None else str(budget), "method": method, "select": select, "rank": rank, "quota": quota,
+        "general": general,
         "where": _several(where), "set": _several(set), "score_fields": _several(score_fields), "scores": _several(scores),
         "rows": rows, "format": format, "compression": compression, "seed": seed, "tokenizer": tokenizer,
         "target": _paths(target, out),
@@ -241,15 +244,34 @@ def _source(pool: Any) -> Pool:
     return pool if isinstance(pool, Pool) else read(pool)
 
 
+def _listed(value: Any) -> list[Any]:
+    """One thing, or several, as a list."""
+    return list(value) if isinstance(value, list | tuple) else [value]
+
+
+def _folder(run: str | Path | Run) -> str:
+    from assay.runs import Run
+
+    return str(run.path) if isinstance(run, Run) else str(run)
+
+
 def verify(
     run: Run | str | Path,
     *,
     eval: Any,
     general: Any = None,
-    against: str | Path | Run = "random",
-    proxy: str = "ngram",
-    seeds: int = 5,
+    tasks: Any = None,
+    against: str | Path | Run | Sequence[str | Path | Run] = "random",
+    proxy: str | Sequence[str] = "ngram",
+    rivals: Sequence[str] = ("length",),
+    seeds: int | None = None,
+    epochs: int = 1,
+    units: int | str | None = None,
+    instructions: bool = False,
+    sweep: str | None = None,
+    shares: str | Sequence[str | float] | None = None,
     decontaminate: bool = False,
+    cache: str | Path | None = None,
     workers: int | None = 1,
 ) -> dict[str, Any]:
     """Test a run's choice against random at equal bytes; returns what `verdict.json` holds.
@@ -261,7 +283,11 @@ def verify(
 
     if eval is None:
         raise RecipeError("verify needs eval: held-out text of what you want")
-    whom = str(against.path) if isinstance(against, Run) else str(against)
-    paths = () if general is None else _source(general).paths
-    asked = trial.Asked(_source(eval).paths, paths, whom, proxy, seeds, decontaminate)
+    asked = trial.asking({
+        "eval": _source(eval).paths, "general": () if general is None else _source(general).paths,
+        "tasks": _listed(tasks or ()), "against": [_folder(one) for one in _listed(against)], "proxy": _listed(proxy),
+        "rivals": _listed(rivals), "seeds": seeds, "epochs": epochs, "units": units, "instructions": instructions,
+        "decontaminate": decontaminate, "cache": None if cache is None else str(cache),
+        "sweep": sweep, "shares": SHARES if shares is None else _listed(shares),
+    })  # fmt: skip
     return trial.verify(run if isinstance(run, Run) else Run(Path(run)), asked, workers)

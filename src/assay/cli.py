@@ -12,6 +12,62 @@ from typing import Annotated, Any
 
 import typer
 
+from assay.report.options import (
+    Against,
+    Bad,
+    BudgetOption,
+    Cache,
+    Compression,
+    Decontaminate,
+    Dedup,
+    DryRun,
+    Epochs,
+    Eval,
+    EvalItems,
+    Format,
+    General,
+    Good,
+    IdField,
+    Instructions,
+    Keep,
+    Limit,
+    MaxLine,
+    Memory,
+    Method,
+    Model,
+    Out,
+    Paths,
+    Proxy,
+    Quiet,
+    Quota,
+    Rank,
+    RecipeName,
+    Results,
+    Rivals,
+    RunFolder,
+    ScoreField,
+    Scores,
+    Seed,
+    Seeds,
+    Select,
+    Set,
+    Share,
+    Shares,
+    SourceField,
+    StoreFolder,
+    Sweep,
+    Target,
+    Tasks,
+    Template,
+    TextField,
+    Tokenizer,
+    Top,
+    Units,
+    Where,
+    Workers,
+    WriteRows,
+)
+
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
@@ -19,89 +75,6 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Chooses training data and tests the choice. Start with: assay select POOL --target FILE --budget 10% --out run/",
 )
-
-Paths = Annotated[
-    list[str],
-    typer.Argument(
-        help="files, folders, globs or URLs; or a recipe.toml; or a finished run folder", show_default=False
-    ),
-]
-Out = Annotated[Path | None, typer.Option("--out", "-o", help="the run folder to make", show_default=False)]
-Target = Annotated[
-    list[str] | None, typer.Option(help="examples of what you want; with shares: FILE=30%", show_default=False)
-]
-Method = Annotated[str | None, typer.Option(help="see assay methods; dsir where there is a target", show_default=False)]
-Select = Annotated[
-    str | None,
-    typer.Option(
-        "--select", help="how to choose by score: top_k, gumbel_top_k, threshold, percentile", show_default=False
-    ),
-]
-BudgetOption = Annotated[
-    str | None, typer.Option("--budget", "-b", help="5000, 10%, 500MB, 10%bytes or 1e9tokens", show_default=False)
-]
-Rank = Annotated[
-    str | None, typer.Option(help='what to rank by, e.g. "zscore(dsir) + 0.5 * edu_score"', show_default=False)
-]
-Quota = Annotated[str | None, typer.Option(help='bounds on shares: "source:code>=10%,web<=60%"', show_default=False)]
-Where = Annotated[
-    list[str] | None, typer.Option(help='keep rows for which this holds: "bytes > 200"', show_default=False)
-]
-Set = Annotated[
-    list[str] | None, typer.Option("--set", help="a hyperparameter: dsir.buckets=65536", show_default=False)
-]
-TextField = Annotated[str | None, typer.Option(help="the field with the text; dots for nesting", show_default=False)]
-IdField = Annotated[str | None, typer.Option(help="the field with the id", show_default=False)]
-SourceField = Annotated[str | None, typer.Option(help="the field that names a row's domain", show_default=False)]
-Template = Annotated[
-    str | None, typer.Option("--text", help='text from several fields: "{instruction}\\n{output}"', show_default=False)
-]
-ScoreField = Annotated[
-    list[str] | None, typer.Option(help="a number that rows carry already: metadata.edu_score", show_default=False)
-]
-Scores = Annotated[list[str] | None, typer.Option(help="a file of (id, score) made elsewhere", show_default=False)]
-Limit = Annotated[int | None, typer.Option(help="look at the first N rows only", min=1, show_default=False)]
-MaxLine = Annotated[int | None, typer.Option(help="quarantine longer lines, in bytes", show_default=False)]
-WriteRows = Annotated[str | None, typer.Option("--write", help="rows, ids or none", show_default=False)]
-Format = Annotated[str | None, typer.Option("--format", help="same, jsonl or parquet", show_default=False)]
-Compression = Annotated[str | None, typer.Option(help="same, none, gzip or zstd", show_default=False)]
-Tokenizer = Annotated[str | None, typer.Option(help="a tokenizer.json, for budgets in tokens", show_default=False)]
-Seed = Annotated[int | None, typer.Option("--seed", help="seed of every draw; 0 unless given", show_default=False)]
-Workers = Annotated[
-    int | None,
-    typer.Option("--workers", "-j", help="processes; all processors unless given", min=1, show_default=False),
-]
-StoreFolder = Annotated[
-    Path | None,
-    typer.Option("--store", help="where signals are kept for later runs; OUT/store unless given", show_default=False),
-]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="print the plan, the counts and the time it would take")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="no progress bars")]
-RecipeName = Annotated[
-    str | None,
-    typer.Option("--recipe", help="fineweb, c4, gopher, ccnet, dclm-like, or a .toml file", show_default=False),
-]
-Model = Annotated[
-    list[str] | None,
-    typer.Option("--model", help="a file that the recipe leaves open: language=lid.176.ftz", show_default=False),
-]
-EvalItems = Annotated[
-    list[str] | None,
-    typer.Option("--eval", "-e", help="drop rows that contain items of this eval set", show_default=False),
-]
-Dedup = Annotated[
-    list[str] | None, typer.Option(help="exact, minhash, lines, paragraphs or substring", show_default=False)
-]
-Keep = Annotated[str | None, typer.Option(help="which copy stays: longest, first or best:SIGNAL", show_default=False)]
-Good = Annotated[list[str] | None, typer.Option(help="good text: learn a quality score from it", show_default=False)]
-Bad = Annotated[
-    list[str] | None, typer.Option(help="bad text beside --good; the pool unless given", show_default=False)
-]
-Top = Annotated[str | None, typer.Option(help="keep this share by the quality score: 30%", show_default=False)]
-Memory = Annotated[
-    str | None, typer.Option(help="how much memory grouping may take; 2GB unless given", show_default=False)
-]
-RunFolder = Annotated[Path, typer.Argument(help="a finished run folder", show_default=False)]
 
 
 @app.command()
@@ -114,6 +87,7 @@ def select(
     select: Select = None,
     rank: Rank = None,
     quota: Quota = None,
+    general: Share = None,
     where: Where = None,
     set: Set = None,
     text_field: TextField = None,
@@ -214,38 +188,36 @@ def _template(key: str, value: Any) -> Any:
     return value.replace("\\n", "\n") if key == "text" and value else value
 
 
-Eval = Annotated[
-    list[str] | None, typer.Option("--eval", "-e", help="held-out text of what you want", show_default=False)
-]
-General = Annotated[
-    list[str] | None,
-    typer.Option(help="held-out text of everything else: what the choice costs in breadth", show_default=False),
-]
-Against = Annotated[str, typer.Option(help="random, or another run folder")]
-Proxy = Annotated[str, typer.Option(help="the model that judges")]
-Seeds = Annotated[int, typer.Option(help="random draws to compare with", min=3)]
-Decontaminate = Annotated[
-    bool,
-    typer.Option("--decontaminate", help="drop rows that overlap the eval set from every arm, instead of refusing"),
-]
-
-
 @app.command()
 def verify(
     run: RunFolder,
     eval: Eval = None,
     general: General = None,
-    against: Against = "random",
-    proxy: Proxy = "ngram",
-    seeds: Seeds = 5,
+    tasks: Tasks = None,
+    against: Against = None,
+    proxy: Proxy = None,
+    rival: Rivals = None,
+    seeds: Seeds = None,
+    epochs: Epochs = 1,
+    units: Units = None,
+    instructions: Instructions = False,
+    results: Results = None,
+    sweep: Sweep = None,
+    shares: Shares = None,
     decontaminate: Decontaminate = False,
+    cache: Cache = None,
     workers: Workers = None,
     quiet: Quiet = False,
 ) -> None:
     """Test a choice against random at equal cost, on held-out text."""
     from assay import commands
 
-    commands.verify(run, eval or [], general or [], against, proxy, seeds, decontaminate, workers, quiet)
+    asked = {
+        "eval": eval, "general": general, "tasks": tasks, "against": against, "proxy": proxy, "rivals": rival,
+        "seeds": seeds, "epochs": epochs, "units": units, "instructions": instructions, "decontaminate": decontaminate,
+        "cache": cache, "results": results, "sweep": sweep, "shares": [shares] if shares else None,
+    }  # fmt: skip
+    commands.verify(run, asked, workers, quiet)
 
 
 @app.command()
@@ -295,6 +267,27 @@ def rate(
 
 
 @app.command()
+def arms(
+    run: RunFolder,
+    out: Out = None,
+    arms: Annotated[list[str] | None, typer.Option(help="choice,random,length,rs2; also curve, cleaned, RUN")] = None,
+    seeds: Annotated[int, typer.Option(help="draws of random, and of every arm that is drawn", min=3)] = 3,
+    epochs: Epochs = 1,
+    units: Annotated[str | None, typer.Option(help="at most so much for each arm: 2e6tokens, 20MB")] = None,
+    tokenizer: Tokenizer = None,
+    write: Annotated[str, typer.Option(help="manifest (which rows), or rows (copies of them too)")] = "manifest",
+    format: Annotated[str, typer.Option(help="of copied rows: jsonl or parquet")] = "jsonl",
+    workers: Workers = None,
+    dry_run: DryRun = False,
+    quiet: Quiet = False,
+) -> None:
+    """Write the choice and its random rivals at equal cost, for a trainer of your own."""
+    given = {name: value for name, value in locals().items() if name not in ("run", *_HOW)}
+    commands = _commands(workers, dry_run)
+    commands.arms(run, out, given, commands.How(workers, None, None, dry_run, quiet))
+
+
+@app.command()
 def report(run: RunFolder, quiet: Quiet = False) -> None:
     """Print a summary of a run and write its report.html."""
     from assay import commands
@@ -316,6 +309,27 @@ def methods(name: Annotated[str | None, typer.Argument(help="one method, in full
     from assay import commands
 
     commands.methods(name)
+
+
+@app.command()
+def board(
+    board: Annotated[Path, typer.Argument(help="a board.toml", show_default=False)],
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="the board's folder; an earlier one is gone on with")
+    ] = None,
+    only: Annotated[
+        list[str] | None, typer.Option(help="only these cells: method=dsir,length or task=NAME", show_default=False)
+    ] = None,
+    limit: Annotated[int | None, typer.Option(help="work at most N cells now", min=1, show_default=False)] = None,
+    workers: Workers = None,
+    memory: Memory = None,
+    store: StoreFolder = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="print the cells and the time they would take")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="no line for each cell")] = False,
+) -> None:
+    """Judge many methods on many tasks side by side, and write the pages."""
+    commands = _commands(workers, dry_run)
+    commands.board(board, out, only or [], limit, commands.How(workers, store, memory, dry_run, quiet))
 
 
 def _version(wanted: bool) -> None:

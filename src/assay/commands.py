@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
 
+import msgspec
 import numpy as np
 
 from assay import catalog, engine, flags, gallery, recipe
@@ -56,18 +57,7 @@ def select(pool: Sequence[str], out: Path | None, given: dict[str, Any], how: Ho
     wanted, earlier = compose(pool, given)
     run = _run(wanted, out, how, earlier)
     if run is not None and wanted.verify.eval:
-        trial = wanted.verify
-        verify(
-            run.path,
-            list(trial.eval),
-            list(trial.general),
-            trial.against,
-            trial.proxy,
-            trial.seeds,
-            trial.decontaminate,
-            how.workers,
-            how.quiet,
-        )
+        verify(run.path, msgspec.structs.asdict(wanted.verify), how.workers, how.quiet)
 
 
 def clean(pool: Sequence[str], out: Path | None, given: dict[str, Any], how: How) -> None:
@@ -145,8 +135,8 @@ def again(earlier: Run, given: dict[str, Any]) -> Recipe:
     if fixed:
         flag = {"score_fields": "score-field"}.get(fixed[0], fixed[0].replace("_", "-"))
         raise RecipeError(
-            f"on a finished run only the decision can change (budget, select, rank, quota, where, scores, seed, write), not "
-            f"what its signals were made of; got --{flag}: select from the pool instead"
+            "on a finished run only the decision can change (budget, select, rank, quota, general, where, scores, seed, write), "
+            f"not what its signals were made of; got --{flag}: select from the pool instead"
         )
     return wanted
 
@@ -157,27 +147,38 @@ def _scored(wanted: Recipe) -> tuple[Step, ...]:
     return wanted.steps[: last + 1]
 
 
-def verify(
-    path: Path,
-    eval_paths: Sequence[str],
-    general: Sequence[str],
-    against: str,
-    proxy: str,
-    seeds: int,
-    decontaminate: bool,
-    workers: int | None,
-    quiet: bool,
-) -> None:
+def verify(path: Path, given: dict[str, Any], workers: int | None, quiet: bool) -> None:
     """`assay verify`: the choice against random, on held-out text."""
     from assay import trial
 
-    run = Run(path)
-    if not eval_paths:
-        raise RecipeError("give --eval FILE with held-out text of what you want")
-    asked = trial.Asked(tuple(eval_paths), tuple(general), against, proxy, seeds, decontaminate)
+    run, given = Run(path), flags.given(given)
+    if results := given.pop("results", None):
+        terminal.show_verdict(trial.reported(run, results), terminal.console())
+        return
+    if not given.get("eval"):
+        raise RecipeError("give --eval FILE with held-out text of what you want, or --results FILE of your own trainer")
+    asked = trial.asking(given)
     with Bars(quiet) as bars:
         verdict = trial.verify(run, asked, workers, bars.watch)
     terminal.show_verdict(verdict, terminal.console())
+
+
+def arms(path: Path, out: Path | None, given: dict[str, Any], how: How) -> None:
+    """`assay arms`: the arms of a run, for a trainer of one's own; with `how.dry_run` only their sizes."""
+    from assay import handout
+    from assay.report.handout import show_arms
+
+    known = flags.given(given)
+    known |= {"arms": handout.arms_of(known["arms"])} if "arms" in known else {}
+    run, asked = Run(path), handout.HandoutAsked(**known)
+    if how.dry_run:
+        show_arms(handout.preview(run, asked, how.workers), terminal.console(), None)
+        return
+    if out is None:
+        raise RecipeError("give --out FOLDER, where the arms are to be written")
+    with Bars(how.quiet) as bars:
+        told = handout.handout(run, asked, out, how.workers, bars.watch)
+    show_arms(told, terminal.console(), str(out))
 
 
 def report(path: Path, quiet: bool) -> None:
@@ -243,3 +244,30 @@ def span(text: str) -> tuple[float, float]:
         return float(low), float(high)
     except ValueError:
         raise RecipeError(f"--range must look like 0..5; got {text!r}") from None
+
+
+def board(path: Path, out: Path | None, words: Sequence[str], limit: int | None, how: How) -> None:
+    """`assay board`: work what is not done, write the pages; ends with 1 where a cell failed."""
+    from assay.board import run as played
+    from assay.board.tree import parse
+    from assay.report import board as page
+
+    wanted_board = parse(recipe.read_tree(files.read_bytes(str(path)).decode("utf-8", "replace"), str(path)))
+    wanted, console = played.Wanted(limit, played.only(words, wanted_board)), terminal.console()
+    place = played.place(out)
+    bound = engine.MEMORY if how.memory is None else memory(how.memory)
+    worked = played.How(place, how.store, how.workers, bound)
+    if how.dry_run:
+        page.show_plan(played.plan(wanted_board, worked, wanted), console)
+        return
+
+    def tell(row: dict[str, Any], number: int, total: int, left: float) -> None:
+        if not how.quiet:
+            page.show_cell(row, number, total, left, console)
+
+    told = played.conduct(wanted_board, worked, wanted, tell)
+    files.write_bytes(str(place / "board.md"), page.markdown(told).encode("utf-8"))
+    files.write_bytes(str(place / "board.html"), page.html(told).encode("utf-8"))
+    page.show_board(told, str(place), console)
+    if told["cells"]["failed"]:
+        raise SystemExit(1)

@@ -9,7 +9,7 @@ from typing import Any, final
 import numpy as np
 from jaxtyping import Bool, Float, Int64
 
-from assay import catalog, expressions, quotas
+from assay import catalog, expressions, general, quotas
 from assay.contracts import Selector
 from assay.errors import RecipeError
 from assay.recipe import Step, Target
@@ -101,7 +101,7 @@ def _choose(
     score = None if ranks[0] is None else np.fmax.reduce([rank for rank in ranks if rank is not None])
     if not len(selection):
         raise RecipeError(f"nothing can be chosen: no living row fits a budget of {limit.amount:,} {limit.unit}")
-    return Decision(selection, score, rank_by, limit, _notes(selection, limit))
+    return Decision(selection, score, rank_by, limit, _notes(selection, limit, step.share))
 
 
 def _constrained(
@@ -118,13 +118,19 @@ def _constrained(
 
     needed = [name for name in selector.needs if name != "source"]
     in_groups = groups if "source" in selector.needs else None
+    draw = None if step.share is None else general.Draw.of(step.share, seed, signals["row_hash"], groups)
 
     def run(rows: Int64[np.ndarray, "c"], part: Limit) -> Selection:
         near = Signals({name: ranked[name][rows] for name in needed})
         inside = None if in_groups is None else Groups(in_groups.ids[rows], in_groups.names)
-        chosen = selector.select(near, inside, part.take(rows), np.random.default_rng(seed))
+
+        def method(within: Limit) -> Selection:
+            return selector.select(near, inside, within, np.random.default_rng(seed))
+
+        here = part.take(rows)
+        chosen = method(here) if draw is None else general.select(draw.take(rows), method, here)
         reasons = {reason: rows[kept] for reason, kept in chosen.reasons.items()}
-        return Selection(rows[chosen.rows], chosen.gains, chosen.weights, chosen.nested, reasons)
+        return Selection(rows[chosen.rows], chosen.gains, chosen.weights, chosen.nested, reasons, rows[chosen.general])
 
     if step.quota is None:
         return run(candidates, limit)
@@ -150,12 +156,21 @@ def _interleave(parts: list[Selection]) -> Selection:
     joined: dict[str, Any] = {
         name: np.concatenate([getattr(part, name) for part in parts])[order] for name in ("rows", "gains", "weights")
     }
-    return Selection(joined["rows"], joined["gains"], joined["weights"], False, quotas.merge_reasons(parts))
+    drawn = np.concatenate([part.general for part in parts])
+    return Selection(joined["rows"], joined["gains"], joined["weights"], False, quotas.merge_reasons(parts), drawn)
 
 
-def _notes(selection: Selection, limit: Limit) -> tuple[str, ...]:
+def _notes(selection: Selection, limit: Limit, share: general.Share | None) -> tuple[str, ...]:
     spent = int(limit.cost[selection.rows].sum())
     largest = int(limit.cost[selection.rows].max(initial=0))
+    notes: tuple[str, ...] = ()
     if spent + largest < limit.amount:
-        return (f"the budget allows {limit.amount:,} {limit.unit}; what could be chosen comes to {spent:,}",)
-    return ()
+        notes += (f"the budget allows {limit.amount:,} {limit.unit}; what could be chosen comes to {spent:,}",)
+    if share is not None:
+        free = int(limit.cost[selection.general].sum())
+        rows = "" if limit.unit == "examples" else f", {len(selection.general):,} rows"
+        notes += (
+            f"{share} of the choice is kept general: {free:,} of {spent:,} {limit.unit}{rows} were drawn at random from what "
+            "the method did not choose",
+        )
+    return notes

@@ -19,6 +19,7 @@ from assay import catalog
 from assay.account import View, reopened
 from assay.contracts import Learner
 from assay.errors import AssayError
+from assay.general import MARK
 from assay.io import reasons
 from assay.run.learnt import models
 from assay.runs import FACTS, Run
@@ -108,7 +109,8 @@ def _from_text(run: Run) -> tuple[Any, Any, Any, list[str]]:
 def _borderline_rows(run: Run) -> dict[str, np.ndarray]:
     """The rows nearest to the cut on each side, best first; none where nothing was chosen by a score."""
     scored = _lines(run).filter(pl.col("score").is_not_null()).select("row", "score", "status", "reason")
-    inside = scored.filter(pl.col("status") == "chosen").sort("score", "row").head(EXAMPLES)
+    by_score = (pl.col("status") == "chosen") & ~pl.col("reason").str.starts_with(MARK)
+    inside = scored.filter(by_score).sort("score", "row").head(EXAMPLES)
     outside = scored.filter(pl.col("reason") == "budget").sort("score", "row", descending=[True, False]).head(EXAMPLES)
     near = {"in": inside.collect()["row"].to_numpy()[::-1], "out": outside.collect()["row"].to_numpy()}
     return near if any(map(len, near.values())) else {}

@@ -9,7 +9,7 @@ from typing import Any
 
 from assay import catalog, gallery
 from assay.errors import RecipeError, suggest
-from assay.steps import WORDS
+from assay.steps import CHOICES, WORDS
 
 _SHARE = re.compile(r"=([0-9.]+|[^/]*%)$")  # a file may have = in its name
 READ = ("text_field", "id_field", "source_field", "text", "score_fields", "scores", "limit", "max_line")
@@ -37,8 +37,8 @@ def tree(base: Mapping[str, Any], flags: Mapping[str, Any]) -> dict[str, Any]:
         steps += _method_steps(str(flags.get("method") or _default_method(result)))
     last = {**steps[-1]}
     if "select" in flags:
-        last = {"select": flags["select"], **{key: last[key] for key in ("budget", "rank", "quota") if key in last}}
-    last |= {key: flags[key] for key in ("budget", "rank", "quota") if key in flags}
+        last = {"select": flags["select"], **{key: last[key] for key in CHOICES if key in last}}
+    last |= {key: flags[key] for key in CHOICES if key in flags}
     before = _cleaned(steps[:-1], flags, kept="longest")
     result["steps"] = _set([*before, *_wheres(flags), last], flags.get("set", ()))
     return result

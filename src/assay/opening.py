@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, final
 
 import numpy as np
@@ -12,6 +12,7 @@ from assay import catalog
 from assay.contracts import Merge, Part, Rows
 from assay.errors import InputError
 from assay.io.fields import Fields, detect, detect_others
+from assay.io.row import Form
 from assay.io.sources import find
 from assay.io.store import Store
 from assay.recipe import Read, Recipe
@@ -22,14 +23,22 @@ from assay.types import Batch, Texts
 
 
 def open_pool(
-    paths: tuple[str, ...], read: Read, kept: Store, local: Local, watch: Watch = quiet, extra: Sequence[str] = ()
+    paths: tuple[str, ...],
+    read: Read,
+    kept: Store,
+    local: Local,
+    watch: Watch = quiet,
+    extra: Sequence[str] = (),
+    form: Form = "text",
 ) -> Pool:
-    """A pool of whatever the paths name; `extra` are number fields that methods read, beside those of `read`."""
+    """A pool of whatever the paths name; `extra` are number fields that methods read, beside those of `read`. Where nobody named
+    the text, `form` says what is looked for first: a text, or turns; rows are read as text whatever it is."""
     numbers = tuple(dict.fromkeys((*read.score_fields, *extra)))
-    wanted = Fields(read.text_field, read.id_field, read.source_field, read.text, numbers, read.max_line)
+    wanted = Fields(read.text_field, read.id_field, read.source_field, read.text, numbers, read.max_line, form)
     shards = find(paths)
-    fields = detect(shards, wanted)
-    return Pool(shards, fields, kept, local, read.limit, watch, others=detect_others(shards, wanted, fields))
+    found = detect(shards, wanted)
+    others = {index: replace(one, form="text") for index, one in detect_others(shards, wanted, found).items()}
+    return Pool(shards, replace(found, form="text"), kept, local, read.limit, watch, others=others)
 
 
 def open_target(paths: tuple[str, ...], read: Read, kept: Store, local: Local, extra: Sequence[str] = ()) -> Pool:

@@ -24,6 +24,7 @@ import numpy as np
 from assay.decide import Decision
 from assay.editing import reasons_of
 from assay.errors import RunError
+from assay.general import MARK
 from assay.io import files, ids, writer
 from assay.io import store as stored
 from assay.io.fields import Fields
@@ -98,7 +99,8 @@ class Ledger:
             _number(decision_reasons(decision), why, reasons)
         if len(fates.why):
             np.add(fates.why, 1, out=why, where=fates.why >= 0)
-        _number([*state.pool.count().bad.items(), *_edited(state, rest.status)], why, reasons)
+        general = np.zeros(0, np.int64) if decision is None else decision.selection.general
+        _number([*state.pool.count().bad.items(), *_edited(state, rest.status, general)], why, reasons)
         other = np.broadcast_to(np.int8(-1), n) if fates.other is None else fates.other
         return replace(rest, why=why, other=other, reasons=tuple(reasons))
 
@@ -157,19 +159,23 @@ def _rest(state: State, decision: Decision | None) -> Ledger:
 
 
 def decision_reasons(decision: Decision) -> list[tuple[str, np.ndarray]]:
-    """What kept rows out of a choice, and the chosen rows themselves, which need no reason."""
+    """What kept rows out of a choice, and the chosen rows themselves, which need no reason but where chance put them there."""
     unscored = np.zeros(0, np.int64) if decision.score is None else np.flatnonzero(np.isnan(decision.score))
     missing = (f"no score: {decision.rank_by} is missing", unscored)
-    return [missing, *decision.selection.reasons.items(), ("", decision.selection.rows)]
+    chosen = [("", decision.selection.rows), (MARK, decision.selection.general)]
+    return [missing, *decision.selection.reasons.items(), *(pair for pair in chosen if len(pair[1]))]
 
 
-def _edited(state: State, status: np.ndarray) -> list[tuple[str, np.ndarray]]:
-    """Rows that stay with another text than they came with, by the edits that changed them."""
+def _edited(state: State, status: np.ndarray, general: np.ndarray) -> list[tuple[str, np.ndarray]]:
+    """Rows that stay with another text than they came with, by the edits that changed them; general ones still say so."""
     if state.edited is None:
         return []
     masks = np.where(status == STAYS, state.edited, 0)
     told = reasons_of(masks, [entry["edit"] for entry in state.edits])
-    return [(reason, np.flatnonzero(masks == mask)) for mask, reason in told.items()]
+    changed = [(reason, np.flatnonzero(masks == mask)) for mask, reason in told.items()]
+    return changed + [
+        (f"{MARK}, {reason}", drawn) for reason, rows in changed if len(drawn := np.intersect1d(rows, general))
+    ]
 
 
 def _number(told: Iterable[tuple[str, np.ndarray]], why: np.ndarray, reasons: list[str]) -> None:

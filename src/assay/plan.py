@@ -42,7 +42,7 @@ def plan(recipe: Recipe, workers: int | None) -> dict[str, Any]:
         "shards": [{"path": shard.path, "format": shard.format, "size": shard.size} for shard in shards],
         "rows": int(rows * share),
         "bytes": int(text * share),
-        "budget": recipe.select.budget if recipe.select is not None else None,
+        "budget": None if recipe.select is None else _budget(recipe.select),
         "workers": workers,
         "steps": [_told(step) for step in recipe.steps],
         "seconds": seconds * share * passes / min(workers, len(pieces)),
@@ -63,6 +63,11 @@ def _look(piece: Piece, fields: Fields) -> tuple[int, int, int, float]:
         if raw >= LOOK:
             break
     return rows, text, raw, time.perf_counter() - start
+
+
+def _budget(step: Step) -> str:
+    """What may be chosen, and how much of it by chance."""
+    return f"{step.budget}" + ("" if step.share is None else f", of which {step.share} drawn at random to stay general")
 
 
 def _text(fields: Fields) -> str:

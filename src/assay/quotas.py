@@ -166,7 +166,8 @@ def _merge(parts: Sequence[Selection], free_choice: Selection) -> Selection:
     weights = np.concatenate([part.weights for part in parts])
     order = np.lexsort((rows, -gains))
     reasons = {**merge_reasons(parts), "quota": np.setdiff1d(free_choice.rows, rows)}
-    return Selection(rows[order], gains[order], weights[order], False, reasons)
+    general = np.concatenate([part.general for part in parts])
+    return Selection(rows[order], gains[order], weights[order], False, reasons, general)
 
 
 def merge_reasons(parts: Sequence[Selection]) -> dict[str, Int64[np.ndarray, "r"]]:

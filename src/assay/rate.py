@@ -250,7 +250,7 @@ def ask_all(todo: Sequence[Question], asked: RateAsked, out: Path, watch: Watch)
                     reply = future.result()
                     used = (used[0] + reply.input_tokens, used[1] + reply.output_tokens)
                 done, free = done + len(finished), len(finished)
-                watch("rate", done, len(todo))
+                watch("rate", done, len(todo), "answers")
                 _refuse_more(asked, used)
         finally:
             stop.set()

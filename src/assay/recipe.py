@@ -25,6 +25,7 @@ import xxhash
 
 from assay import catalog, steps
 from assay.errors import RecipeError, suggest
+from assay.general import SHARES
 from assay.steps import Step
 from assay.types import Budget
 
@@ -58,10 +59,18 @@ class Verify(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     eval: tuple[str, ...] = ()
     general: tuple[str, ...] = ()
-    against: str = "random"
-    proxy: str = "ngram"
-    seeds: int = 5
+    tasks: tuple[str, ...] = ()
+    against: tuple[str, ...] = ("random",)
+    proxy: tuple[str, ...] = ("ngram",)
+    seeds: int | None = None
     decontaminate: bool = False
+    rivals: tuple[str, ...] = ("length",)
+    epochs: int = 1
+    units: str | int | None = None
+    cache: str | None = None
+    instructions: bool = False
+    sweep: str | None = None
+    shares: tuple[str, ...] = SHARES
 
 
 @final
@@ -142,11 +151,14 @@ def parse(tree: Mapping[str, Any]) -> Recipe:
         tokenizer=_struct(str | None, tree.get("tokenizer"), "tokenizer"),
         read=_struct(Read, _listed(tree.get("read", {}), "score_fields", "scores"), "read"),
         write=_struct(Write, tree.get("write", {}), "write"),
-        verify=_struct(Verify, _listed(tree.get("verify", {}), "eval", "general"), "verify"),
+        verify=_struct(Verify, _listed(tree.get("verify", {}), *_LISTS), "verify"),
         origin=_struct(Origin, tree.get("origin", {}), "origin"),
     )
     check(recipe)
     return recipe
+
+
+_LISTS = ("eval", "general", "tasks", "against", "proxy", "rivals", "shares")  # of a trial: one string is a list of one
 
 
 def parse_read(tree: Mapping[str, Any]) -> Read:

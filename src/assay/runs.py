@@ -11,6 +11,7 @@ run.why(17)           # why row 17 is in or out
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,17 +19,24 @@ from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 import polars as pl
+from jaxtyping import Int64
 
-from assay.errors import RecipeError, RunError
+from assay.errors import MissingExtra, RecipeError, RunError
+from assay.general import MARK, parse_share
 from assay.io import files, reasons
+from assay.io.fields import Fields
 from assay.io.frames import load_dataset
 from assay.io.ledger import scan_manifest
+from assay.io.sources import Shard
+from assay.io.writer import output_name
 from assay.recipe import Recipe, parse
 from assay.report.html import fragment
 from assay.types import Budget, Limit, Selection
 
 if TYPE_CHECKING:
     import datasets
+
+    from assay.models.torch_dataset import TorchRows
 
 FACTS = (
     "created",
@@ -139,9 +147,54 @@ class Run:
         path = self.path / "verdict.json"
         return files.read_json(str(path)) if path.exists() else None
 
+    @property
+    def cleaned(self) -> Int64[np.ndarray, "k"]:
+        """Rows in row order that no step dropped: those that stay, and those that only the selection left out."""
+        steps, rules = self.tree["steps"], {rule["reason"]: rule for rule in self.facts.get("filters") or []}
+        told = self.tally.filter(pl.col("status") == "not_chosen")["reason"].to_list()
+        dropped = [reason for reason in told if _order(reason, steps, rules)[0] == _BY_STEPS]
+        alive = (pl.col("status") != "quarantined") & (
+            (pl.col("status") == self.status) | ~reasons.shared().is_in(dropped)
+        )
+        return np.sort(self.manifest.filter(alive).select("row").collect(engine="streaming")["row"].to_numpy())
+
     def to_dataset(self) -> datasets.Dataset:
         """The selected rows as a Hugging Face dataset, streamed from disk; raises MissingExtra without that library."""
         return load_dataset(str(self.path / "selected"))
+
+    def to_torch(
+        self,
+        tokenizer: str | Path | Callable[[str], Sequence[int]] | None = None,
+        columns: Sequence[str] | None = None,
+        *,
+        seed: int | None = None,
+        rank: int = 0,
+        world: int = 1,
+    ) -> TorchRows:
+        """The selected rows as a torch `IterableDataset`, streamed from disk, every row once over all ranks and workers.
+
+        Without a tokenizer (a tokenizer.json, or a function from text to ids) items are rows as dicts, of which `columns` may be
+        picked; with one `{"input_ids": tensor}` and these columns. `seed` shuffles, anew for each `set_epoch`. MissingExtra
+        without torch, RunError where no rows were written.
+        """
+        if self.recipe.write.rows != "rows":
+            raise RunError(f"{self.path} must hold selected rows and holds none; select again with --write rows")
+        return torch_rows(self.path / "selected", self.text_fields, tokenizer, columns, seed, rank, world)
+
+    @property
+    def text_fields(self) -> tuple[tuple[str, Fields], ...]:
+        """Where the texts of selected files are, by the ends of their paths; last, "" for all others."""
+        write = self.recipe.write
+        form = (
+            None if write.format == "same" else write.format,
+            None if write.compression == "same" else write.compression,
+        )
+        named = []
+        for index, told in self.facts["other_fields"].items():
+            shard = self.facts["shards"][int(index)]
+            name = output_name(Shard(**{**shard, "files": tuple(shard["files"])}), *form)
+            named.append((f"selected/{name}", _fields(told)))
+        return (*named, ("", _fields(self.facts["fields"])))
 
     def __repr__(self) -> str:
         counts, spent = self.facts["counts"], self.facts["bytes"]
@@ -210,6 +263,61 @@ class Run:
         return fragment(self.summary(), self.verdict)
 
 
+def _fields(told: dict[str, Any]) -> Fields:
+    return Fields(**{**told, "extra": tuple(told["extra"])})
+
+
+def torch_rows(
+    path: Path,
+    fields: Sequence[tuple[str, Fields]],
+    tokenizer: str | Path | Callable[[str], Sequence[int]] | None = None,
+    columns: Sequence[str] | None = None,
+    seed: int | None = None,
+    rank: int = 0,
+    world: int = 1,
+) -> TorchRows:
+    """A stream of the rows of a file or folder; see `Run.to_torch`."""
+    try:
+        from assay.models.torch_dataset import TorchRows
+    except ImportError:
+        raise MissingExtra.of("a torch dataset", "models") from None
+    return TorchRows((str(path),), fields, tokenizer, columns, seed, rank, world)
+
+
+def arm(run: Run, wanted: str) -> tuple[str, Int64[np.ndarray, "k"]]:
+    """An arm to compare a run's choice with, by what a user calls it: its name in a verdict, and its rows in row order.
+
+    `cleaned` is the pool after the run's own cleaning, without selection; anything else is the folder of another run on the
+    same pool (chosen, or only cleaned). Raises RunError where the pool or the texts are others.
+    """
+    if wanted == "cleaned":
+        return wanted, run.cleaned
+    other = Run(Path(wanted))
+    if other.facts["fingerprint"] != run.facts["fingerprint"]:
+        raise RunError(f"{other.path} must be a run on the same pool as {run.path}; its pool has other content")
+    if _edits(other) != _edits(run):
+        raise RunError(
+            f"{other.path} must edit texts as {run.path} does, or the two would differ in more than their rows; compare "
+            "runs with the same edits"
+        )
+    return f"run {other.path.resolve().name}", np.sort(other.selected["row"].to_numpy())
+
+
+def lines_of(run: Run, rows: Int64[np.ndarray, "k"]) -> pl.DataFrame:
+    """`row, id, shard` of some rows (sorted, distinct), in row order."""
+    wanted = pl.LazyFrame({"row": rows})
+    return (
+        run.manifest.select("row", "id", "shard")
+        .join(wanted, on="row", how="semi")
+        .collect(engine="streaming")
+        .sort("row")
+    )
+
+
+def _edits(run: Run) -> list[str]:
+    return [edit["key"] for edit in run.facts.get("edits") or ()]
+
+
 def _funnel(counts: pl.DataFrame, facts: dict[str, Any], steps: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The stages of `Run.funnel`, out of rows and bytes by reason."""
     left, sizes = int(counts["rows"].sum()), int(counts["bytes"].sum())
@@ -272,14 +380,21 @@ def _sentence(told: dict[str, Any], facts: dict[str, Any]) -> str:
     stands = ""
     if told["score"] is not None:
         stands = f" Its score {told['score']:.4g} ({facts['rank_by']}) is beaten by {told['better']:,} of {told['of']:,} rows."
-    edited = f" Its text was changed by {told['reason'].removeprefix('edited: ')}." if told["reason"] else ""
+    drawn, changes = (
+        told["status"] == "chosen" and told["reason"].startswith(MARK),
+        told["reason"].partition("edited: ")[2],
+    )
+    edited = f" Its text was changed by {changes}." if changes else ""
     if told["status"] == "kept":
         return f"Kept.{edited}{stands}"
     if told["status"] == "chosen":
-        return f"Chosen, as number {told['rank']:,} of {told['chosen']:,}.{edited}{stands}"
+        part = f"part of the {parse_share(facts['recipe']['steps'][-1]['general'])} kept general, " if drawn else ""
+        return f"Chosen, as {part}number {told['rank']:,} of {told['chosen']:,}.{edited}{stands}"
     if told["reason"] != "budget":
         return f"{_dropped(told, facts)}{stands}"
-    spent = f"the budget of {facts['budget']['limit']:,} {facts['budget']['unit']} was spent on better ones"
+    share = facts["recipe"]["steps"][-1].get("general")
+    others = f" and on the {parse_share(share)} kept general" if share and parse_share(share).parts else ""
+    spent = f"the budget of {facts['budget']['limit']:,} {facts['budget']['unit']} was spent on better ones{others}"
     return f"Not chosen: {spent}.{stands}" + (
         f" The last one chosen has {facts['cut']:.4g}." if facts["cut"] is not None else ""
     )

@@ -1,7 +1,8 @@
 """Steps: what a recipe does in order, each one a `where` expression, or a method with its hyperparameters and words.
 
 Words are the engine's, hyperparameters the method's: `as` names a signal, `target` and `against` name files, `keep` says which
-copy of several stays, `at_most` how much of a row may stand elsewhere, and `rank`, `quota` and `budget` belong to the selection.
+copy of several stays, `at_most` how much of a row may stand elsewhere, and `rank`, `quota`, `general` and `budget` belong to the
+selection.
 """
 
 from __future__ import annotations
@@ -15,11 +16,12 @@ import msgspec
 
 from assay import catalog
 from assay.errors import RecipeError, suggest
+from assay.general import Share, parse_share
 
 STEP_KINDS = ("where", *catalog.KINDS)
 RUNS = ("where", "annotate", "filter", "score", "group", "edit", "select")
 MEASURED = ("bytes", "row_hash", "source", "order")  # signals that every pool has
-CHOICES = ("rank", "quota", "budget")
+CHOICES = ("rank", "quota", "general", "budget")
 WORDS: dict[str, tuple[str, ...]] = {
     "where": (),
     "annotate": ("as", "target"),
@@ -43,10 +45,17 @@ class Step(msgspec.Struct, frozen=True):
     rank: str | None = None
     quota: str | None = None
     budget: str | None = None
+    general: str | None = None
     target: tuple[str, ...] = ()
     against: tuple[str, ...] = ()
     keep: str | None = None
     at_most: float | None = None
+
+    @property
+    def share(self) -> Share | None:
+        """The share of the choice that is drawn at random; None where there is none."""
+        share = None if self.general is None else parse_share(self.general)
+        return share if share is not None and share.parts else None
 
     def methods(self) -> list[tuple[str, str, Mapping[str, Any]]]:
         """The methods that it runs, as (kind, name, parameters): its own, and the annotators of a filter."""
@@ -69,7 +78,7 @@ def parse_step(tree: Mapping[str, Any]) -> Step:
     if kind == "where" and parameters:
         raise RecipeError(f"a where step has no key {next(iter(parameters))!r}; it is one expression")
     if kind != "select" and any(word in parameters for word in CHOICES):
-        raise RecipeError(f"rank, quota and budget belong to a select step; got them on {name!r}")
+        raise RecipeError(f"rank, quota, general and budget belong to a select step; got them on {name!r}")
     alias = "where" if kind == "where" else str(words.pop("as", name))
     return Step(kind, name, alias, parameters, **{word: _word(word, value, name) for word, value in words.items()})
 
@@ -107,6 +116,8 @@ def _word(word: str, value: Any, name: str) -> Any:
         return float(value)
     if word == "keep" and not (isinstance(value, str) and _KEEP.fullmatch(value)):
         raise RecipeError(f'{name}: keep must be "first", "longest" or "best:SIGNAL"; got {value!r}')
+    if word == "general" and value is not None:
+        parse_share(str(value))
     return None if value is None else str(value)
 
 
@@ -143,6 +154,11 @@ def check(steps: tuple[Step, ...]) -> None:
     for step in steps:
         if step.kind != "where":
             catalog.build(step.kind, step.name, step.parameters)
+        if step.quota is not None and step.share is not None and step.share.source is not None:
+            raise RecipeError(
+                f"a quota already says what comes from which source; put {step.share.source}>={step.share.parts / 100:g}% into it "
+                f"instead of general = {step.general!r}"
+            )
         if step.at_most is not None and catalog.load("group", step.name).gives != "share":
             raise RecipeError(
                 f"{step.name} keeps one row of each group and measures no share; leave at_most = {step.at_most} out"

@@ -1,62 +1,105 @@
-"""A trial of a finished run: held-out text, overlap with the pool, arms at equal bytes, one model each, the verdict.
-
-The arms' text is read from the pool in one pass and laid down beside the run while the trial lasts; every trial maps it
-and trains one model, in its own process where there are workers.
-"""
+"""A trial of a finished run: held-out text, overlap with the pool, arms at equal cost, one model each, the verdict."""
 
 from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, final
 
 import numpy as np
 from jaxtyping import Int64
 
-from assay import __version__, account, catalog
-from assay.errors import RunError
-from assay.io import files, store
+from assay import __version__, account, catalog, runs, sweep, training
+from assay.errors import InputError, RecipeError
+from assay.general import SHARES
+from assay.io import files, results, store
+from assay.io.row import Form
+from assay.models import dialogue
 from assay.opening import open_pool
 from assay.recipe import Read
 from assay.run.local import Local
 from assay.run.passes import Pool, Watch, quiet
 from assay.runs import Run
-from assay.types import Batch, Texts
-from assay.verify import arms, judge, overlap
-from assay.verify.arms import Frame, Plan, Trial
-from assay.verify.judge import Held, Judge
-from assay.verify.verdict import Question, verdict
+from assay.types import Budget, join_texts
+from assay.verify import arms, choices, external, judge, overlap
+from assay.verify.arms import Draft, Frame, Plan, Trial
+from assay.verify.instructions import Instructions
+from assay.verify.judge import EvalSet, Held, Judge
+from assay.verify.stability import together
+from assay.verify.verdict import Paid, Question, verdict
 
 
 @final
 @dataclass(frozen=True)
 class Asked:
-    """What `assay verify` is asked: held-out text, general text beside it, whom to beat, by which proxy, over how many draws."""
+    """What `assay verify` is asked.
+
+    eval           held-out text of what the choice is for
+    general        held-out text of everything else
+    tasks          files of multiple-choice or answer items, scored by likelihood
+    against        whom to beat: `random`, `cleaned` (the pool after the run's own cleaning), or other runs' folders
+    proxy          which models judge, the one that decides last
+    seeds          draws of random; None: what the proxy is used to
+    decontaminate  remove rows that overlap the eval sets, instead of refusing
+    rivals         arms beside random: `length`, `rs2`
+    epochs         passes over the data
+    units          at most so many bytes (`ngram`) or tokens for each arm; None: what the proxy is used to
+    cache          where results of trials are kept; None: the run's store
+    instructions   rows are prompts with responses or chats: only responses are learnt and scored
+    sweep          `general`: also try the choice with several general shares
+    shares         those shares, in percent
+    """
 
     eval: tuple[str, ...]
     general: tuple[str, ...] = ()
-    against: str = "random"
-    proxy: str = "ngram"
-    seeds: int = 5
+    tasks: tuple[str, ...] = ()
+    against: tuple[str, ...] = ("random",)
+    proxy: tuple[str, ...] = ("ngram",)
+    seeds: int | None = None
     decontaminate: bool = False
+    rivals: tuple[str, ...] = ("length",)
+    epochs: int = 1
+    units: str | int | None = None
+    cache: str | None = None
+    instructions: bool = False
+    sweep: str | None = None
+    shares: tuple[str, ...] = SHARES
+
+
+def asking(given: Mapping[str, Any]) -> Asked:
+    """What was asked, from the words of flags and recipes; words may be joined by commas.
+
+    >>> asking({"eval": ["a.jsonl"], "proxy": ["ngram,lm-nano"]}).proxy
+    ('ngram', 'lm-nano')
+    """
+    words = {
+        key: tuple(word for each in given[key] for word in str(each).split(",") if word)
+        for key in ("proxy", "rivals", "shares")
+        if key in given
+    }
+    listed = {key: tuple(map(str, value)) if isinstance(value, list | tuple) else value for key, value in given.items()}
+    return Asked(**{**listed, **words})
 
 
 def verify(run: Run, asked: Asked, workers: int | None = None, watch: Watch = quiet) -> dict[str, Any]:
     """Run the trials, write `verdicts/<digest>.json` and `verdict.json`, and return the verdict."""
-    start, trial, proxy = time.perf_counter(), Trial(seeds=asked.seeds), judge.proxy(asked.proxy)
-    arms.check(trial)
+    start, proxies = time.perf_counter(), [judge.proxy(name) for name in asked.proxy]
+    for proxy in proxies:
+        arms.check(_trial(proxy, asked))
+    if asked.sweep is not None:
+        sweep.check(run, asked.sweep, asked.shares, asked.general)
     with Local(workers) as local:
         pool = account.reopen_edited(run, local, watch)
         pool.refuse_changes()
         question = _question(run, asked, pool)
         found = _overlap(pool, question, asked)
-        plan = _plan(run, asked, pool, found, trial)
-        results = _trials(plan, proxy, question, pool, run.path / ".trial")
-    told = verdict(plan, results, trial, proxy, question)
-    told["budget"]["tokens"] = _tokens(run, plan.budget)
+        read = _turns(pool) if asked.instructions else pool
+        told = together([_judged(run, asked, proxy, question, read, found) for proxy in proxies])
+    if told["budget"]["unit"] == "bytes":
+        told["budget"]["tokens"] = _tokens(run, told["budget"]["bytes"])
     told["overlap"] = {"documents": len(found), "removed": len(found) if asked.decontaminate else 0}
     told["selection_cost"] = {
         "seconds": run.facts["seconds"],
@@ -69,6 +112,55 @@ def verify(run: Run, asked: Asked, workers: int | None = None, watch: Watch = qu
     return _write(run, told, asked)
 
 
+def reported(run: Run, path: str, level: float = 0.05) -> dict[str, Any]:
+    """The verdict on models that somebody else's trainer made, from a file of results; written where `verify` writes its own."""
+    told = external.verdict_of(results.records(path), level, path, _selector(run)[0])
+    cost = {"seconds": run.facts["seconds"], "bytes_read": sum(stage["bytes"] for stage in run.facts["stages"])}
+    told |= {"selection_cost": cost, "versions": {"assay": __version__, "python": platform.python_version()}}
+    told["digest"] = store.digest(run.facts["digest"], run.facts["fingerprint"], told, __version__)
+    return _written(run, told)
+
+
+def _trial(proxy: Judge, asked: Asked) -> Trial:
+    """The protocol's numbers: the judge's own, and what was asked instead."""
+    usual = proxy.trial
+    units = _units(proxy, asked.units)
+    seeds = usual.seeds if asked.seeds is None else asked.seeds
+    curve = max(units, usual.curve * units // usual.units)
+    return replace(usual, seeds=seeds, units=units, curve=curve, epochs=asked.epochs, rivals=asked.rivals)
+
+
+def _units(proxy: Judge, asked: str | int | None) -> int:
+    """An arm's most units: as many as were asked for in this judge's unit, or what it is used to."""
+    if asked is None or isinstance(asked, int):
+        return proxy.trial.units if asked is None else asked
+    budget = Budget.parse(asked)
+    if budget.share or budget.unit not in ("bytes", "tokens"):
+        raise RecipeError(f"--units must be an amount in bytes or tokens, such as 4MB or 2e6tokens; got {asked!r}")
+    return budget.limit(0) if budget.unit == proxy.unit else proxy.trial.units
+
+
+def _judged(
+    run: Run, asked: Asked, proxy: Judge, question: Question, pool: Pool, removed: Int64[np.ndarray, "r"]
+) -> dict[str, Any]:
+    """One proxy's verdict."""
+    trial = _trial(proxy, asked)
+    drafted = _draft(run, asked, pool, removed, proxy, trial)
+    kept = Path(asked.cache) if asked.cache else run.path / run.facts["store"]
+    probes = [held.probe for held in question.sets]
+    plan, found = training.conduct(drafted, proxy, trial, probes, pool, run.path / ".trial", kept / "trials")
+    told = verdict(*sweep.apart(plan, found), trial, proxy, question, _paid(run, drafted, plan))
+    return {**told, **sweep.curve(plan, found, trial, question)}
+
+
+def _paid(run: Run, drafted: Draft, plan: Plan) -> Paid:
+    """Seconds of selecting, and bytes of the rows that the choice's arm reads whole."""
+    one = next(arm for arm in plan.arms if arm.name == "choice").passes[0]
+    rows = one.rows if one.cut < 0 else np.delete(one.rows, one.cut)
+    sizes = drafted.frame.sizes[np.searchsorted(drafted.frame.rows, rows)]
+    return Paid(run.facts["seconds"], int(sizes.sum()))
+
+
 def _tokens(run: Run, budget: int) -> int | None:
     """The arms' budget in tokens, where the run counted them: in proportion to the choice's bytes."""
     tokens = run.facts["tokens"]
@@ -77,21 +169,44 @@ def _tokens(run: Run, budget: int) -> int | None:
 
 def _question(run: Run, asked: Asked, pool: Pool) -> Question:
     selector, features = _selector(run)
-    general = _held(asked.general, run, pool) if asked.general else None
-    return Question(_held(asked.eval, run, pool), general, _against(asked), selector, features)
+    general = _held(asked.general, run, pool, asked.instructions, True) if asked.general else None
+    held, tasks = _held(asked.eval, run, pool, asked.instructions), choices.load(asked.tasks)
+    return Question(held, general, _against(asked), selector, features, tasks)
 
 
 def _against(asked: Asked) -> str:
-    return asked.against if asked.against == "random" else f"run {Path(asked.against).resolve().name}"
+    """The arm that the main question is about: the first that was named."""
+    return _named(asked.against[0])
 
 
-def _held(paths: Sequence[str], run: Run, pool: Pool) -> Held:
+def _named(against: str) -> str:
+    return against if against in ("random", "cleaned") else f"run {Path(against).resolve().name}"
+
+
+def _held(paths: Sequence[str], run: Run, pool: Pool, instructions: bool, general: bool = False) -> EvalSet:
+    """Held-out documents, or held-out instructions; general text may be either, whatever the pool is."""
     read = run.recipe.read
-    held = open_pool(
-        tuple(paths), Read(read.text_field, text=read.text, max_line=read.max_line), pool.store, pool.local
-    )
-    batch = held.take(np.flatnonzero(held.count().readable))
-    return Held.of(", ".join(paths), batch.text)
+    plain = Read(read.text_field, text=read.text, max_line=read.max_line)
+    form: Form = "turns" if instructions else "text"
+    held = open_pool(tuple(paths), plain, pool.store, pool.local, form=form)
+    rows = np.flatnonzero(held.count().readable)
+    documents, named = held.take(rows).text, ", ".join(paths)
+    marked = held.turns().take(rows).text if instructions else documents
+    if not instructions or (general and not dialogue.prompted(marked)):
+        return Held.of(named, documents)
+    return Instructions.of(named, documents, marked)
+
+
+def _turns(pool: Pool) -> Pool:
+    """The pool, its rows read as turns; refused where none of a sample has a prompt and a response."""
+    view = pool.turns()
+    if not dialogue.prompted(view.sample(training.SAMPLE).text):
+        fields = pool.fields.template or pool.fields.text
+        raise InputError(
+            f"--instructions needs a pool whose rows have a prompt and a response; this run read {fields!r}, which is one text: "
+            "select again with --text '{prompt} {response}' in the names of your fields, or leave out --instructions"
+        )
+    return view
 
 
 def _selector(run: Run) -> tuple[str, tuple[str, ...]]:
@@ -108,78 +223,36 @@ def _selector(run: Run) -> tuple[str, tuple[str, ...]]:
 def _overlap(pool: Pool, question: Question, asked: Asked) -> Int64[np.ndarray, "r"]:
     """Rows of the pool that repeat an eval document; refused unless they are to be removed."""
     readable, rows = np.flatnonzero(pool.count().readable), [np.zeros(0, np.int64)]
-    for held, paths in zip(question.sets, (asked.eval, asked.general), strict=False):
-        part = overlap.OverlapPart.of(held.documents)
+    sets = [(held.documents, held.path) for held in question.sets[: question.first_task]]
+    if question.tasks:  # one pass for all: their items are short
+        documents = join_texts([task.documents for task in question.tasks])
+        sets.append((documents, ", ".join(task.path for task in question.tasks)))
+    for documents, path in sets:
+        part = overlap.OverlapPart.of(documents)
         found = [first + repeated for first, repeated in pool.gather(readable, part)]
-        overlap.refuse(np.concatenate([*rows[:1], *found]), len(readable), ", ".join(paths), asked.decontaminate)
+        overlap.refuse(np.concatenate([*rows[:1], *found]), len(readable), path, asked.decontaminate)
         rows += found
     return np.unique(np.concatenate(rows))
 
 
-def _plan(run: Run, asked: Asked, pool: Pool, removed: Int64[np.ndarray, "r"], trial: Trial) -> Plan:
+def _draft(run: Run, asked: Asked, pool: Pool, removed: Int64[np.ndarray, "r"], proxy: Judge, trial: Trial) -> Draft:
     eligible = pool.count().readable.copy()
     eligible[removed] = False
     frame = Frame.of(pool.count().sizes, pool.count().hashes, eligible)
     fixed = {"choice": np.sort(run.selected["row"].to_numpy())}
-    if asked.against != "random":
-        other = Run(Path(asked.against))
-        if other.facts["fingerprint"] != run.facts["fingerprint"]:
-            raise RunError(f"{asked.against} must be a run on the same pool as {run.path}; its pool has other content")
-        fixed[_against(asked)] = np.sort(other.selected["row"].to_numpy())
-    return arms.plan(fixed, frame, trial)
-
-
-def _trials(plan: Plan, proxy: Judge, question: Question, pool: Pool, folder: Path) -> list[judge.Result]:
-    """One model for each arm, spread over the workers."""
-    try:
-        source = _spool(plan, pool, folder)
-        tasks = judge.tasks(plan, proxy, source, question.sets)
-        total, results = sum(task.arm.budget for task in tasks), []
-        for result in pool.local.map(judge.run, tasks):
-            results.append(result)
-            pool.watch("train and test arms", sum(one.budget for one in results), total)
-        return results
-    finally:
-        files.remove_folder(folder)
-
-
-def _text(batch: Batch) -> Batch:
-    return Batch(batch.rows, batch.hashes, {"text": batch.text})
-
-
-def _spool(plan: Plan, pool: Pool, folder: Path) -> Spooled:
-    """Lay down the text of every row that some arm reads."""
-    sizes = [np.zeros(1, np.int64)]
-    with files.atomic_write(str(folder / "text"), durable=False) as out:
-        for _, batch in pool.gather(plan.rows, _text):
-            text = batch.text
-            out.write(text.data[text.offsets[0] : text.offsets[-1]].tobytes())
-            sizes.append(text.sizes)
-    store.save(folder / "offsets.npy", np.cumsum(np.concatenate(sizes)))
-    store.save(folder / "rows.npy", plan.rows)
-    return Spooled(folder)
-
-
-@final
-@dataclass(frozen=True)
-class Spooled:
-    """A source of the arms' text for the trials: rows and bytes in files that every worker maps."""
-
-    folder: Path
-
-    def __call__(self, rows: Int64[np.ndarray, "k"]) -> Iterator[Texts]:
-        """The texts of sorted distinct rows, in blocks of a few thousand."""
-        held, offsets = store.mapped(self.folder / "rows.npy"), store.mapped(self.folder / "offsets.npy")
-        texts = Texts(store.mapped_bytes(self.folder / "text"), np.asarray(offsets))
-        places = np.searchsorted(held, rows)
-        for start in range(0, len(places), 4096):
-            yield texts.take(places[start : start + 4096])
+    fixed |= dict(runs.arm(run, other) for other in asked.against if other != "random")
+    fixed |= sweep.choices(run, asked.shares, pool.local, pool.watch) if asked.sweep else {}
+    return arms.draft(fixed, frame, trial, training.bytes_per_unit(proxy, pool), proxy.seeded)
 
 
 def _write(run: Run, told: dict[str, Any], asked: Asked) -> dict[str, Any]:
     told["digest"] = store.digest(
         run.facts["digest"], run.facts["fingerprint"], asked, told["eval"]["fingerprint"], __version__
     )
+    return _written(run, told)
+
+
+def _written(run: Run, told: dict[str, Any]) -> dict[str, Any]:
     files.write_json(str(run.path / "verdicts" / f"{told['digest']}.json"), told)
     files.write_json(str(run.path / "verdict.json"), told)
     return told

@@ -86,6 +86,43 @@ def join_texts(parts: Sequence[Texts]) -> Texts:
     return Texts(np.concatenate(data), np.concatenate([np.zeros(1, np.int64), np.cumsum(sizes)]))
 
 
+@final
+@dataclass(frozen=True)
+class Sequences:
+    """Documents as symbols: `data (m,)` and `offsets (b + 1,)`. A symbol s that is only context, read but neither learnt nor
+    scored, stands as ~s, which is negative.
+
+    >>> two = Sequences(np.array([5, 6, ~7, 8], np.int32), np.array([0, 2, 4]))
+    >>> two.take(np.array([1])).data.tolist(), two.sizes.tolist()
+    ([-8, 8], [2, 2])
+    """
+
+    data: Int[np.ndarray, "m"]
+    offsets: Int64[np.ndarray, "b_plus_1"]
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    @property
+    def sizes(self) -> Int64[np.ndarray, "b"]:
+        """Symbols of each document."""
+        return np.diff(self.offsets)
+
+    def take(self, places: Int64[np.ndarray, "k"]) -> Sequences:
+        """The documents at `places`, in that order."""
+        starts, stops = self.offsets[places], self.offsets[places + 1]
+        pieces = [self.data[start:stop] for start, stop in zip(starts.tolist(), stops.tolist(), strict=True)]
+        offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(stops - starts, dtype=np.int64)])
+        return Sequences(np.concatenate(pieces) if pieces else self.data[:0], offsets)
+
+    def shortened(self, place: int, keep: int) -> Sequences:
+        """The same, but for the document at `place`, of which only the first `keep` symbols stay."""
+        start, stop = int(self.offsets[place]) + keep, int(self.offsets[place + 1])
+        offsets = self.offsets.copy()
+        offsets[place + 1 :] -= stop - start
+        return Sequences(np.concatenate([self.data[:start], self.data[stop:]]), offsets)
+
+
 def occurrence(hashes: UInt64[np.ndarray, "n"]) -> Int64[np.ndarray, "n"]:
     """How many earlier rows have the same content hash.
 
@@ -249,7 +286,8 @@ class Limit:
 class Selection:
     """Distinct rows in order of choice, what each gained, how often to use it, and why every other row stayed out.
 
-    `reasons` maps a reason to the rows that it kept out; a row in none of them lost to the budget.
+    `reasons` maps a reason to the rows that it kept out; a row in none of them lost to the budget. `general` are those of the
+    rows that no method chose: they were drawn at random to keep a share of the choice general.
     """
 
     rows: Int64[np.ndarray, "k"]
@@ -257,6 +295,7 @@ class Selection:
     weights: Float[np.ndarray, "k"]
     nested: bool = True
     reasons: Mapping[str, Int64[np.ndarray, "r"]] = field(default_factory=dict)
+    general: Int64[np.ndarray, "r"] = field(default_factory=lambda: np.zeros(0, np.int64))
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -271,7 +310,8 @@ class Selection:
         if not self.nested:
             raise RecipeError("this selector is not nested: a smaller budget needs a new selection, not a prefix")
         k = len(limit.prefix(self.rows))
-        return Selection(self.rows[:k], self.gains[:k], self.weights[:k], True, self.reasons)
+        kept = self.general[np.isin(self.general, self.rows[:k])]
+        return Selection(self.rows[:k], self.gains[:k], self.weights[:k], True, self.reasons, kept)
 
 
 @final

@@ -147,6 +147,57 @@ def test_any_bytes_at_any_order_equal_the_definition() -> None:
         assert found == pytest.approx(-sum(map(math.log2, steps)), rel=1e-10)
 
 
+def symbols(documents: list[list[int]]) -> tuple[np.ndarray, np.ndarray]:
+    return np.array(list(itertools.chain(*documents)), np.uint8), np.cumsum([0, *map(len, documents)])
+
+
+@pytest.mark.parametrize("boundaries", [1, 3])
+@pytest.mark.parametrize("order", [1, 2, 4])
+@pytest.mark.parametrize("context", [[], [2], [0, 1, 2], [0, 1, 2, 0, 0, 1]])
+def test_after_any_context_the_continuations_of_two_symbols_sum_to_one(
+    order: int, boundaries: int, context: list[int]
+) -> None:
+    """The alphabet is 0, 1, 2: all nine continuations of two symbols, and those that end sooner."""
+    model = ngram.train_symbols(
+        [symbols([[0, 1, 2, 0, 1], [2, 2, 0], [1], []])], NGramConfig(order, symbols=3, boundaries=boundaries)
+    )
+    two = [list(pair) for pair in itertools.product(range(3), repeat=2)]
+    shorter = [[], *([symbol] for symbol in range(3))]
+    going = model.bits_after(symbols([context] * len(two)), symbols(two), False)
+    ended = model.bits_after(symbols([context] * len(shorter)), symbols(shorter), True)
+    assert np.exp2(-going).sum() + np.exp2(-ended).sum() == pytest.approx(1, rel=1e-12)
+    assert np.exp2(-going).sum() < 1  # the end takes its share, or nothing was asked
+
+
+def test_bits_after_a_context_are_the_whole_less_the_context() -> None:
+    """P(text | context) = P(context text) / P(context), from the model's own symbols one by one; contexts are longer and
+    shorter than the model looks back, empty, and texts do not start at zero."""
+    model = fitted(PROSE, 5)
+    contexts = ["the cat sat on", "", "a c", "naïve café", "the dog sat on the lo"]
+    texts = [" the mat", "the cat", "at", " – ☃", ""]
+    skipped = Texts(Texts.of(["zz", *texts]).data, Texts.of(["zz", *texts]).offsets[1:])
+    for ends in (False, True):
+        found = model.bits_after(
+            (Texts.of(["y", *contexts]).data, Texts.of(["y", *contexts]).offsets[1:]),
+            (skipped.data, skipped.offsets),
+            ends,
+        )
+        for context, text, bits in zip(contexts, texts, found, strict=True):
+            whole = Texts.of([context + text])
+            each = model.surprise(whole.data, whole.offsets)
+            start, stop = len(context.encode()), int(whole.sizes[0])
+            assert bits == pytest.approx(each[start : stop + ends].sum(), rel=1e-12, abs=1e-12)
+    assert model.bits_after(symbols([]), symbols([]), False).shape == (0,)
+
+
+def test_after_no_context_the_bits_are_those_of_the_document() -> None:
+    model, texts = fitted(PROSE, 4), Texts.of(["the cat", "a mat", ""])
+    nothing = Texts.of([""] * 3)
+    np.testing.assert_allclose(
+        model.bits_after((nothing.data, nothing.offsets), (texts.data, texts.offsets), True), model.bits(texts)
+    )
+
+
 def test_order_and_blocks_of_documents_change_nothing() -> None:
     whole, shuffled = fitted(PROSE, 6), fitted(PROSE[::-1], 6)
     blocks = train([Texts.of(PROSE[:3]), Texts.of([]), Texts.of(PROSE[3:])], NGramConfig(order=6))

@@ -321,6 +321,114 @@ def build_verdict() -> dict[str, Any]:
     }
 
 
+def _between(estimate: float, half: float) -> dict[str, float]:
+    return {"estimate": estimate, "low": estimate - half, "high": estimate + half}
+
+
+def build_trial() -> dict[str, Any]:
+    """A verdict of two proxies, the last a language model: units are tokens; rivals, tasks, general text, a sweep, the cost."""
+    seeds, tokens = range(3), 2_000_000
+    levels = {"choice": (2.31, 2.97), "length": (2.44, 2.50), "random": (2.52, 2.42), "run other": (2.40, 2.61)}
+    arms = [
+        {
+            "name": name, "seed": seed, "bytes": tokens, "unit": "tokens", "rows": 4_100 + seed,
+            "metric": target + 0.004 * seed, "general": general - 0.003 * seed,
+            "tasks": {"piqa": {"bits_per_byte": target, "accuracy": 0.51}},
+        }
+        for name, (target, general) in levels.items()
+        for seed in seeds
+    ]  # fmt: skip
+    pool = {
+        "name": "pool",
+        "seed": 0,
+        "bytes": 8_000_000,
+        "unit": "tokens",
+        "rows": 30_449,
+        "metric": 2.2,
+        "general": 2.2,
+    }
+    curve = [
+        {"bytes": size, "unit": "tokens", "seed": seed, "metric": 2.52 - 0.1 * place + 0.004 * seed}
+        for place, size in enumerate((1_000_000, 2_000_000, 4_000_000, 8_000_000))
+        for seed in seeds
+    ]
+    comparisons = [
+        {"against": name, "main": name == "random", "difference": _between(gap, 0.03), "p": p, "p_adjusted": min(1, 2 * p),
+         "answer": answer, "answer_alone": "better"}
+        for name, gap, p, answer in (
+            ("random", 0.21, 0.0001, "better"), ("length", 0.13, 0.003, "better"), ("run other", 0.04, 0.2, "undecided"),
+        )
+    ]  # fmt: skip
+    proxy = {
+        "answer": "better",
+        "difference": _between(0.21, 0.03),
+        "multiplier": {"estimate": 3.8, "low": 3.3, "high": 4.4},
+    }
+    return build_verdict() | {
+        "sentence": "better: the choice reaches 2.314 bits per byte against 2.524 for random at the same 2.0 M tokens. It is "
+        "better than length. Scope: lm-nano (0.33 M parameters), 2.0 M tokens per arm, 3 seeds.",
+        "metric": "bits_per_byte",
+        "difference": _between(0.21, 0.03),
+        "multiplier_power_law": {"estimate": 3.9, "low": 3.2, "high": 4.9, "censored": False, "law": None},
+        "seeds": 3,
+        "seeds_to_settle": 3,
+        "budget": {"unit": "tokens", "units": tokens, "bytes": 7_900_000, "tokens": tokens, "epochs": 1, "steps": 244},
+        "arms": [*arms, pool],
+        "curve": curve,
+        "comparisons": comparisons,
+        "judge": {"name": "lm-nano", "config": {"parameters": 330_112}, "features": ["tokens"]},
+        "shares_features": False,
+        "scope": {
+            "proxy": "lm-nano", "parameters": 330_112, "unit": "tokens", "units": tokens, "seeds": 3, "epochs": 1,
+            "held": 412, "kind": "documents", "eval": "heldout.jsonl",
+        },
+        "general": {
+            "path": "general.jsonl", "documents": 300, "bytes": 90_000, "difference": _between(-0.55, 0.04), "answer": "worse"
+        },
+        "tasks": [
+            {
+                "name": "piqa", "path": "piqa.jsonl.gz", "kind": "multiple choice", "items": 1838, "answers": 3676,
+                "chance": 0.5, "metric": "bits_per_byte", "answer": "worse", "p_adjusted": 0.01,
+                "metrics": {
+                    "bits_per_byte": {"choice": 2.61, "reference": 2.52, "difference": _between(-0.09, 0.02), "answer": "worse"},
+                    "error": {"choice": 0.487, "reference": 0.482, "difference": _between(0, 0.03), "answer": "undecided"},
+                },
+            },
+            {
+                "name": "lambada_openai", "path": "lambada.jsonl", "kind": "right answer", "items": 5153, "chance": None,
+                "metric": "bits_per_byte", "answer": "better", "p_adjusted": 0.02,
+                "metrics": {
+                    "bits_per_byte": {"choice": 2.9, "reference": 3.1, "difference": _between(0.2, 0.1), "answer": "better"}
+                },
+            },
+        ],
+        "proxies": [
+            {"name": "ngram", "budget": {"unit": "bytes", "units": 4_000_000}, **proxy},
+            {"name": "lm-nano", "budget": {"unit": "tokens", "units": tokens}, **proxy},
+        ],
+        "ranking": {"stable": True, "sentence": "The ranking is stable over ngram and lm-nano (rank correlation 1.0)."},
+        "time_to_quality": {
+            "selecting_seconds": 2.0, "training_seconds": 80.0, "seconds": 82.0, "random_seconds": 304.0, "bound": False,
+            "ratio": 3.71, "pays_from": 18_000,
+        },
+        "sweep": [
+            {
+                "share": part, "arm": f"general {100 * part:g} %", "metric": 2.31 + gain / 3, "general": 2.97 - gain,
+                "gain": _between(0.21 - gain / 3, 0.03), "change": _between(-0.55 + gain, 0.03), "answer": "better",
+                "general_answer": "worse",
+            }
+            for part, gain in ((0.0, 0.0), (0.1, 0.2), (0.2, 0.3), (0.5, 0.45))
+        ],
+        "sweep_sentence": "Least is lost with 50 %.",
+        "notes": ["lm-nano is not above chance on piqa (accuracy 0.51, chance 0.50)"],
+    }  # fmt: skip
+
+
+@pytest.fixture
+def trial() -> dict[str, Any]:
+    return build_trial()
+
+
 @pytest.fixture
 def facts() -> dict[str, Any]:
     return copy.deepcopy(build_facts())

@@ -35,7 +35,7 @@ def test_the_report_opens_offline_without_a_complaint(
     assert [address for address in tab.requests() if not address.startswith("data:")] == [report.as_uri()]
     assert light != dark and theme == "light", "the button must switch a dark page to light"
     assert overflow == 0, "a phone must not have to scroll sideways"
-    assert drawn == [True] * 4
+    assert drawn == [True] * 5
     assert title == "dsir for medicine from mixed text · Assay", "text of the pool must not run"
 
 

@@ -51,7 +51,7 @@ def poisoned(value: Any) -> Any:
         return value + HOSTILE
     if isinstance(value, dict):
         return {
-            key: each if key in ("answer", "unit", "created", "name", "span") else poisoned(each)
+            key: each if key in ("answer", "unit", "created", "name", "span", "metric") else poisoned(each)
             for key, each in value.items()
         }
     return [poisoned(each) for each in value] if isinstance(value, list) else value

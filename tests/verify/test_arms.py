@@ -6,14 +6,16 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
 
 from assay.errors import InputError, RecipeError
 from assay.kernels.hashing import hash_rows
-from assay.types import Texts
-from assay.verify.arms import Arm, Frame, Trial, arm, ladder, occurrence, plan
+from assay.types import Sequences, Texts, occurrence
+from assay.verify.arms import Arm, Frame, Pass, Plan, Trial, draft, ladder, plan, reordered, settle, taken
 from assay.verify.judge import Gathered
 
-SMALL = Trial(trial_bytes=3_000, curve_bytes=12_000)
+SMALL = Trial(units=3_000, curve=12_000)
 
 
 def _pool(rows: int = 400, seed: int = 0) -> Texts:
@@ -27,7 +29,7 @@ def _frame(texts: Texts, eligible: np.ndarray | None = None) -> Frame:
 
 
 def _source(texts: Texts) -> Gathered:
-    return Gathered(np.arange(len(texts)), texts)
+    return Gathered(np.arange(len(texts)), Sequences(texts.data, texts.offsets))
 
 
 def _read(one: Arm, texts: Texts) -> list[bytes]:
@@ -50,10 +52,9 @@ def test_every_arm_of_one_budget_streams_the_same_bytes() -> None:
 def test_only_the_last_row_of_a_draw_is_cut() -> None:
     texts = _pool()
     for one in plan({"choice": np.arange(0, 400, 7)}, _frame(texts), SMALL).arms:
-        whole = [texts[int(row)].encode() for row in one.rows]
-        cut = [k for k, (a, b) in enumerate(zip(_read(one, texts), whole, strict=True)) if a != b]
-        assert len(cut) <= 1
-        assert all(one.rows[k] == one.cut and whole[k].startswith(_read(one, texts)[k]) for k in cut)
+        read, whole = _read(one, texts), [texts[int(row)].encode() for row in one.passes[0].rows]
+        cut = [k for k, (a, b) in enumerate(zip(read, whole, strict=True)) if a != b]
+        assert cut == [one.passes[0].cut][: len(cut)] and all(whole[k].startswith(read[k]) for k in cut)
 
 
 def test_a_seed_s_budgets_are_nested_and_seeds_differ() -> None:
@@ -68,7 +69,7 @@ def test_a_seed_s_budgets_are_nested_and_seeds_differ() -> None:
 
 def test_another_trial_seed_draws_anew() -> None:
     frame = _frame(_pool())
-    one, other = (plan({"choice": np.arange(50)}, frame, Trial(seed=s, trial_bytes=1_000)) for s in (0, 1))
+    one, other = (plan({"choice": np.arange(50)}, frame, Trial(seed=s, units=1_000)) for s in (0, 1))
     assert [a.rows.tolist() for a in one.arms] != [a.rows.tolist() for a in other.arms]
 
 
@@ -79,7 +80,8 @@ def test_a_draw_follows_content_not_place() -> None:
 
     def drawn(pool: Texts) -> set[bytes]:
         frame = _frame(pool)
-        return set(_read(arm("random", 0, frame, frame.drawn(9, 3_000), 3_000), pool))
+        one = taken(frame.drawn(9, 3_000), frame.rows, frame.sizes, 3_000)
+        return set(_read(Arm("random", 0, 3_000, (one,)), pool))
 
     assert drawn(texts) == drawn(moved)
 
@@ -147,7 +149,128 @@ def test_sentences() -> None:
         plan({"choice": np.arange(9)}, frame, Trial(seeds=2))
     with pytest.raises(RecipeError, match="must not be named 'pool'"):
         plan({"choice": np.arange(9), "pool": np.arange(9)}, frame, Trial())
-    with pytest.raises(RecipeError, match="curve_bytes at least trial_bytes"):
-        plan({"choice": np.arange(9)}, frame, Trial(trial_bytes=10_000, curve_bytes=5_000))
+    with pytest.raises(RecipeError, match="curve at least as many"):
+        plan({"choice": np.arange(9)}, frame, Trial(units=10_000, curve=5_000))
     with pytest.raises(InputError, match="the pool changed since the run"):
         list(plan({"choice": np.arange(9)}, frame, Trial()).arms[0].stream(lambda rows: iter([])))
+
+
+# --- Any pool, any units, any step ------------------------------------------------------------------------------------
+
+
+@st.composite
+def _laid(draw: st.DrawFn) -> tuple[Plan, Frame, np.ndarray, Trial, int]:
+    """A plan over a pool of any sizes (one row may be huge), a choice with or without repeats, units of any coarseness."""
+    sizes = np.array(draw(st.lists(st.integers(1, 400), min_size=1, max_size=80)), np.int64)
+    sizes[draw(st.integers(0, len(sizes) - 1))] *= draw(st.sampled_from([1, 1, 300]))
+    frame = Frame.of(sizes, np.arange(len(sizes), dtype=np.uint64) * np.uint64(77), np.ones(len(sizes), bool))
+    coarse = draw(st.sampled_from([1.0, 2.5, 7.0]))
+    bend = np.array(draw(st.lists(st.floats(0.8, 1.2), min_size=len(sizes), max_size=len(sizes))))
+    units = sizes if coarse == 1 else np.maximum(1, (sizes / coarse * bend)).astype(np.int64)
+    everything = st.just(list(range(len(sizes))))
+    some = st.lists(st.integers(0, len(sizes) - 1), min_size=1, max_size=100)
+    fixed = {
+        "choice": np.array(draw(st.one_of(some, everything))),
+        "other run": np.array(draw(st.one_of(some, everything))),
+    }
+    most = draw(st.sampled_from([1_000, 3_000, 1_000_000]))
+    trial = Trial(
+        seeds=3, units=most, curve=most * draw(st.sampled_from([1, 4])), epochs=draw(st.integers(1, 3)),
+        rivals=("length", "rs2"), reach=draw(st.sampled_from([1, 16])), seed=draw(st.integers(0, 3)),
+    )  # fmt: skip
+    step = draw(st.sampled_from([1, 3, 64]))
+    drafted = draft(fixed, frame, trial, 1.0 if coarse == 1 else coarse * 1.3, draw(st.booleans()))
+    known = np.where(np.isin(frame.rows, drafted.rows), units, 0)  # what was not gathered is not known
+    try:
+        return settle(drafted, known, trial, step), frame, known, trial, step
+    except InputError:  # too little text for a ladder of whole steps
+        least = min(int(units[frame.at(rows)].sum()) for rows in fixed.values())
+        assert min(least, int(units.sum()), trial.units) < 24 * step
+        assume(False)
+        raise
+
+
+def _units(one: Pass, frame: Frame, units: np.ndarray) -> int:
+    held = units[frame.at(one.rows)]
+    return int(held.sum()) - (int(held[one.cut]) - one.keep if one.cut >= 0 else 0)
+
+
+def _symbols(arm: Arm, frame: Frame, units: np.ndarray) -> np.ndarray:
+    """The arm's stream, where unit number u of row r is the symbol 1000000 r + u."""
+    offsets = np.append(0, np.cumsum(units))
+    data = np.repeat(frame.rows * 1_000_000, units) + np.arange(offsets[-1]) - np.repeat(offsets[:-1], units)
+    blocks = arm.stream(Gathered(frame.rows, Sequences(data, offsets)))
+    return np.concatenate([block.data[block.offsets[0] : block.offsets[-1]] for block in blocks])
+
+
+@settings(max_examples=150, deadline=None)
+@given(_laid())
+def test_every_pass_of_every_arm_has_its_budget_to_the_unit(laid: tuple[Plan, Frame, np.ndarray, Trial, int]) -> None:
+    found, frame, units, trial, step = laid
+    assert found.budget % step == 0 and found.budget <= trial.units and (found.budgets % step == 0).all()
+    assert (np.diff(found.budgets) > 0).all()
+    compared = {"choice", "other run", "length"} | ({"rs2"} if trial.epochs > 1 else set())
+    assert {one.name for one in found.arms} - {"random", "pool"} == compared
+    for one in found.arms:
+        assert one.name in ("random", "pool") or one.budget == found.budget
+        assert len(one.passes) == trial.epochs and one.cost == one.budget * trial.epochs
+        assert [_units(part, frame, units) for part in one.passes] == [one.budget] * trial.epochs
+        assert all(
+            0 < part.keep < units[frame.at(part.rows[part.cut : part.cut + 1])][0]
+            for part in one.passes
+            if part.cut >= 0
+        )
+        assert len(_symbols(one, frame, units)) == one.cost
+
+
+@settings(max_examples=60, deadline=None)
+@given(_laid())
+def test_a_curve_is_nested_in_the_order_of_training(laid: tuple[Plan, Frame, np.ndarray, Trial, int]) -> None:
+    """What a judge reads for a small budget is the beginning of what it reads for a larger one, symbol by symbol."""
+    found, frame, units, trial, _ = laid
+    assume(trial.epochs == 1)
+    for seed in range(trial.seeds):
+        drawn = sorted(
+            (one for one in found.arms if (one.name, one.seed) == ("random", seed)), key=lambda one: one.budget
+        )
+        for small, large in pairwise(drawn):
+            assert np.array_equal(_symbols(large, frame, units)[: small.cost], _symbols(small, frame, units))
+
+
+@settings(max_examples=60, deadline=None)
+@given(_laid())
+def test_passes_of_a_fixed_arm_are_the_same_text_in_other_orders(
+    laid: tuple[Plan, Frame, np.ndarray, Trial, int],
+) -> None:
+    found, frame, units, _, _ = laid
+    for one in found.arms:
+        if one.name != "rs2":
+            first = np.sort(_symbols(Arm("", 0, one.budget, one.passes[:1]), frame, units))
+            for part in one.passes[1:]:
+                assert np.array_equal(np.sort(_symbols(Arm("", 0, one.budget, (part,)), frame, units)), first)
+
+
+def test_reordered_passes_keep_rows_and_cut() -> None:
+    one = Pass(np.arange(50) * 3, cut=49, keep=7)
+    other = reordered(one, 12)
+    assert other.rows.tolist() != one.rows.tolist() and sorted(other.rows.tolist()) == one.rows.tolist()
+    assert (other.rows[other.cut], other.keep) == (one.rows[49], 7)
+
+
+def test_a_pool_of_one_huge_row_is_one_arm() -> None:
+    frame = Frame(np.array([4]), np.array([50_000]), np.array([9], np.uint64))
+    laid = plan({"choice": np.array([4])}, frame, SMALL)
+    assert laid.budget == 3_000
+    assert all(one.rows.tolist() == [4] and one.passes[0].keep == one.budget for one in laid.arms)
+
+
+def test_a_draw_from_many_rows_sorts_only_what_can_matter(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = 3_000_000
+    frame = Frame(np.arange(rows), np.full(rows, 1_000), np.arange(rows, dtype=np.uint64) * np.uint64(1 << 33))
+    sorted_rows = []
+    real = np.lexsort
+    monkeypatch.setattr(np, "lexsort", lambda keys: sorted_rows.append(len(keys[0])) or real(keys))
+    choice = np.arange(0, rows, 100)
+    drafted = draft({"choice": choice}, frame, Trial(seeds=3, rivals=("length",)))
+    assert sum(sorted_rows) < 0.1 * rows
+    assert len(drafted.rows) < 0.1 * rows

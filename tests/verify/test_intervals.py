@@ -94,3 +94,111 @@ def test_too_little_to_judge_by_is_a_sentence() -> None:
         intervals.against_random(np.ones(4), np.ones((2, 4)), np.ones(4, np.int64))
     with pytest.raises(InputError, match=r"at least 2 documents.*got 1"):
         intervals.against_random(np.ones(1), np.ones((5, 1)), np.ones(1, np.int64))
+
+
+# Of one result for each arm: what the formulas gave before pairs of seeds were known, on NumPy's own numbers.
+GOLDEN = {
+    "random": (0.18920173218779554, 0.14008373497983728, 0.2383197293957538, 0.9998908141673689, 4.766248144496535),
+    "fixed": (0.06416326731831859, -0.0002803480424189847, 0.12860688267905618, 0.9747058292141373, 3.564310996217056),
+}
+
+
+def _arms() -> tuple[np.ndarray, ...]:
+    rng = np.random.default_rng(41)
+    sizes = rng.integers(50, 900, 30)
+    levels = 1.5 + 8 * (1000 * 2 ** np.arange(7)) ** -0.25
+    curve = sizes * (levels[:, None, None] + rng.normal(0, 0.01, (7, 4, 1)) + rng.normal(0, 0.05, (7, 4, 30)))
+    choice, other = (sizes * (1.5 + 8 * at**-0.25 + rng.normal(0, 0.08, 30)) for at in (20_000, 14_000))
+    return choice, other, curve, sizes
+
+
+def test_a_choice_trained_once_is_judged_as_before() -> None:
+    choice, other, curve, sizes = _arms()
+    found = intervals.against_random(choice, curve[3], sizes)
+    fixed = intervals.against_fixed(choice, other, curve[3], sizes)
+    for one, wanted in ((found, GOLDEN["random"]), (fixed, GOLDEN["fixed"])):
+        assert (one.estimate, one.low, one.high, one.p_better, one.degrees) == pytest.approx(wanted, rel=1e-12)
+    alone, draws = intervals.pair(choice[None], curve[3])
+    assert intervals.against_random(alone, draws, sizes) == found  # to the bit
+
+
+def test_paired_seeds_are_the_textbook_interval_of_the_differences() -> None:
+    sizes = np.array([10, 10, 10])
+    draws, choice = np.array([2.0, 2.1, 2.3, 2.2, 1.9]), np.array([1.5, 1.7, 1.7, 1.6, 1.5])
+    found = intervals.against_random(*intervals.pair(choice[:, None] * sizes, draws[:, None] * sizes), sizes)
+    gaps = draws - choice
+    half = stats.t.ppf(0.975, 4) * gaps.std(ddof=1) * (1 + 1 / 5) ** 0.5
+    assert (found.estimate, found.low, found.high) == pytest.approx(
+        (gaps.mean(), gaps.mean() - half, gaps.mean() + half)
+    )
+    assert found.p == pytest.approx(2 * stats.t.sf(gaps.mean() / (half / stats.t.ppf(0.975, 4)), 4))
+
+
+def _seeded(
+    trials: int, draw: float, initial: float, own: float, shared: bool, m: int = 3, better: float = 0.0
+) -> list[str]:
+    """Answers where arms differ by draw, initial weights and the luck of a draw with its weights; one choice, m seeds."""
+    rng = np.random.default_rng([trials, round(1e6 * (draw + initial + own)), shared, m])
+    sizes, answers = rng.integers(200, 900, 40), []
+    for _ in range(trials):
+        weights = rng.normal(0, initial, (2, m)) if not shared else np.tile(rng.normal(0, initial, m), (2, 1))
+        random = rng.normal(0, draw, (m, 1)) + rng.normal(0, draw, (m, 40)) + rng.normal(0, own, (m, 40))
+        choice = rng.normal(0, draw) + rng.normal(0, draw, 40) + rng.normal(0, own, (m, 40)) - better
+        luck = rng.normal(0, own, (2, m))
+        r, c = (2.5 + arm + (w + at)[:, None] for arm, w, at in zip((random, choice), weights, luck, strict=True))
+        answers.append(intervals.against_random(*intervals.pair(sizes * c, sizes * r), sizes).answer)
+    return answers
+
+
+@pytest.mark.parametrize(
+    ("draw", "initial", "own", "shared", "m"),
+    [
+        (0.01, 0.05, 0.0, True, 3),  # weights drown the draws, and leave: exact
+        (0.01, 0.05, 0.01, True, 3),  # each draw has its own luck with its weights: conservative
+        (0.01, 0.0, 0.03, True, 5),
+        (0.01, 0.03, 0.0, False, 3),  # weights that are not shared do not leave, and are charged
+    ],
+)
+def test_false_verdicts_of_paired_seeds_stay_at_the_level(
+    draw: float, initial: float, own: float, shared: bool, m: int
+) -> None:
+    answers = _seeded(1_000, draw, initial, own, shared, m)
+    assert 1 - answers.count("undecided") / len(answers) <= 0.077
+
+
+def test_pairing_finds_what_initial_weights_would_hide() -> None:
+    paired, apart = (_seeded(100, 0.005, 0.05, 0.0, shared, better=0.06).count("better") for shared in (True, False))
+    assert paired >= 90 and apart <= 40
+
+
+def test_seeds_to_settle_is_the_first_number_that_does() -> None:
+    sizes, draws = np.array([10, 10]), np.array([2.0, 2.1, 2.3, 2.2, 1.9])
+    s = draws.std(ddof=1)
+
+    def half(m: int) -> float:
+        return float(stats.t.ppf(0.975, m - 1) * s * (1 + 1 / m) ** 0.5)
+
+    def needed(gap: float) -> int | None:
+        found = intervals.against_random((draws.mean() - gap) * sizes, draws[:, None] * sizes, sizes)
+        return intervals.seeds_to_settle(found)
+
+    assert needed((half(8) + half(7)) / 2) == 8
+    assert needed(half(5) * 1.01) is None  # settled already
+    assert needed(half(1_000) * 0.99) is None  # a choice is one draw: no number of seeds
+    assert needed(0.0) is None
+
+
+def test_a_fixed_reference_stays_one_draw_whatever_the_seeds() -> None:
+    sizes, level = np.array([10, 10]), np.array([2.0, 2.1, 2.3, 2.2, 1.9])
+    s = level.std(ddof=1)
+    at = [(stats.t.ppf(0.975, m - 1) * s * 2**0.5) for m in (9, 10)]
+    found = intervals.against_fixed(np.zeros(2), sizes * (at[0] + at[1]) / 2, level[:, None] * sizes, sizes)
+    assert intervals.seeds_to_settle(found) == 10
+
+
+def test_one_document_leaves_the_interval_over_draws() -> None:
+    level = np.array([[2.0], [2.1], [2.3]])
+    noise = intervals.spread(level, np.ones(1, np.int64))
+    found = intervals.difference(np.array([1.5]), level, np.ones(1, np.int64), noise, noise)
+    half = stats.t.ppf(0.975, 2) * level.std(ddof=1) * (4 / 3) ** 0.5
+    assert (found.low, found.high) == pytest.approx((level.mean() - 1.5 - half, level.mean() - 1.5 + half))

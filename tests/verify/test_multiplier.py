@@ -77,3 +77,35 @@ def test_crossing_ignores_a_wobble_elsewhere() -> None:
 def test_too_few_budgets_is_a_sentence() -> None:
     with pytest.raises(RecipeError, match="at least 5 rising budgets"):
         multiplier(np.ones(5), _curve()[:4], BUDGETS[:4], SIZES, 1)
+
+
+def test_one_result_is_read_as_before() -> None:
+    rng = np.random.default_rng(41)
+    sizes, budgets = rng.integers(50, 900, 30), 1000 * 2 ** np.arange(7)
+    levels = 1.5 + 8 * budgets**-0.25
+    curve = sizes * (levels[:, None, None] + rng.normal(0, 0.01, (7, 4, 1)) + rng.normal(0, 0.05, (7, 4, 30)))
+    choice = sizes * (1.5 + 8 * 20_000**-0.25 + rng.normal(0, 0.08, 30))
+    found = multiplier(choice, curve, budgets, sizes, 3)
+    wanted = (2.684295135530918, 1.9418193351027617, 3.710552424979926)  # before pairs of seeds were known
+    assert (found.estimate, found.low, found.high) == pytest.approx(wanted, rel=1e-12)
+    assert multiplier(choice[None], curve, budgets, sizes, 3) == found
+
+
+def test_initial_weights_that_seeds_share_do_not_widen_it() -> None:
+    weights = np.random.default_rng(3).normal(0, 0.05, 5)[:, None] * SIZES
+    choice, curve = np.tile(loss(3 * BUDGET) * SIZES, (5, 1)), _curve(0.002)
+    still = multiplier(choice, curve, BUDGETS, SIZES, START)
+    moved = multiplier(choice + weights, curve + weights, BUDGETS, SIZES, START)
+    assert (moved.estimate, moved.low, moved.high) == pytest.approx((still.estimate, still.low, still.high), rel=1e-6)
+    assert moved.low is not None and moved.low > 2
+
+
+def test_the_whole_pool_is_one_arm_of_one_seed() -> None:
+    rng, curve = np.random.default_rng(4), _curve(0.002)
+    weights = rng.normal(0, 0.03, 5)[:, None] * SIZES
+    curve = curve + weights
+    curve[-1] = curve[-1, 0]  # random's largest budget is the pool
+    choice = np.tile(loss(14 * BUDGET) * SIZES, (5, 1)) + weights
+    found = multiplier(choice, curve, BUDGETS, SIZES, START)
+    assert found.high is None  # the pool's one seed is charged, so random may still be worse there
+    assert found.low is not None and found.low > 4

@@ -127,19 +127,32 @@ def _text(rows: list[dict[str, Any]], fields: Fields, path: str) -> tuple[str | 
             )
     if wanted:
         return (None, fields.template) if fields.template else (fields.text, None)
-    for name in _TEXT:
-        if any(isinstance(row.get(name), str) for row in rows):
-            return name, None
-    for name in _CHAT:
-        if any(render_chat(row.get(name)) is not None for row in rows):
-            return name, None
-    for names in _TEMPLATES:
-        if all(any(isinstance(row.get(name), str) for row in rows) for name in names):
-            return None, "\n".join(f"{{{name}}}" for name in names)
+    kinds = (_plain_text, _chat, _template) if fields.form == "text" else (_chat, _template, _plain_text)
+    for kind in kinds:
+        if found := kind(rows):
+            return found
     raise InputError(
         f"no text field in {path!r}: a row must have text, content, messages, instruction and output, or the like; "
         f"its fields are {', '.join(_names(rows)) or 'none'}; name one with --text-field or a template with --text"
     )
+
+
+def _plain_text(rows: list[dict[str, Any]]) -> tuple[str | None, str | None] | None:
+    """The first of the fields that are known to hold a text."""
+    return next(((name, None) for name in _TEXT if any(isinstance(row.get(name), str) for row in rows)), None)
+
+
+def _chat(rows: list[dict[str, Any]]) -> tuple[str | None, str | None] | None:
+    """The first of the fields that are known to hold a chat."""
+    return next(((name, None) for name in _CHAT if any(render_chat(row.get(name)) is not None for row in rows)), None)
+
+
+def _template(rows: list[dict[str, Any]]) -> tuple[str | None, str | None] | None:
+    """The first of the sets of fields that are known to make an instruction; the response, if there is one, comes last."""
+    for names in _TEMPLATES:
+        if all(any(isinstance(row.get(name), str) for row in rows) for name in names):
+            return None, "\n".join(f"{{{name}}}" for name in names)
+    return None
 
 
 def _names(rows: list[dict[str, Any]]) -> list[str]:

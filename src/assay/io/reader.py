@@ -23,7 +23,7 @@ from assay.io.blocks import EMPTY, LONE_SURROGATE, Bad, Block, block_of, too_lon
 from assay.io.files import open_read
 from assay.io.lines import BLOCK, HEAD, Lines, digest, fill, padded
 from assay.io.records import shard_lines
-from assay.io.row import Fields, number, render_chat
+from assay.io.row import DOCUMENT, ETX, Fields, Form, number, render_chat, unmarked
 from assay.io.sources import Piece, Shard
 from assay.kernels import json_lines as kernel
 from assay.kernels import json_tokens as token
@@ -152,7 +152,8 @@ class Scanner:
     def _text_spans(self, item: Lines, found: np.ndarray, kept: np.ndarray) -> Int64[np.ndarray, "b 3"] | None:
         """Where the text of each good row lies in the file; None where it is put together from several places."""
         path = self.paths.index(self.parts[0][1])
-        if self.fields.template is not None or (found[kept, path, 0] != token.STRING).any():
+        put_together = self.fields.template is not None or self.fields.form == "turns"
+        if put_together or (found[kept, path, 0] != token.STRING).any():
             return None
         spans = np.zeros((len(found), 3), np.int64)
         _, starts, stops, flags = found[kept, path].T
@@ -180,10 +181,14 @@ class Scanner:
             reasons[int(at)] = self._reason(used, kinds[at], lone[at])
         chats = {}
         if plain and (kinds == token.ARRAY).any():
-            chats = _chats(data, found[:, used[0]], codes, reasons)
+            chats = _chats(data, found[:, used[0]], codes, reasons, self.fields.form)
         good = np.ones(len(found), bool)
         good[list(reasons)] = False
-        texts = self._joined(data, found[good][:, used]) if not chats else _mixed(data, found[:, used[0]], good, chats)
+        texts = (
+            self._joined(data, found[good][:, used])
+            if not chats
+            else _mixed(data, found[:, used[0]], good, chats, self.fields.form)
+        )
         empty = texts.sizes == sum(map(len, (literal.encode() for literal, _ in self.parts)))
         if empty.any():
             reasons.update((int(at), EMPTY) for at in np.flatnonzero(good)[empty])
@@ -216,6 +221,8 @@ class Scanner:
                 spans[absent, 2 * part + 1, 1:] = 0
                 field += 1
         pieces = gathered(both, *spans.reshape(-1, 4).T[1:])
+        if self.fields.form == "turns":
+            _blank_marks(pieces)
         return Texts(pieces.data, pieces.offsets[:: 2 * len(self.parts)].copy())
 
     def _column(self, data: UInt8[np.ndarray, "m"], name: str, found: np.ndarray | None, size: int) -> Column:
@@ -246,11 +253,20 @@ def gathered(
     return Texts(out[: offsets[-1]], offsets)
 
 
-def _chats(data: np.ndarray, found: np.ndarray, codes: np.ndarray, reasons: dict[int, str]) -> dict[int, bytes]:
+def _blank_marks(pieces: Texts) -> None:
+    """Spaces for what marks turns, in place, in the fields: every other piece, each after a literal."""
+    marks = np.flatnonzero((pieces.data >= 1) & (pieces.data <= 3))
+    inside = np.searchsorted(pieces.offsets, marks, side="right") - 1
+    pieces.data[marks[inside % 2 == 1]] = ord(" ")
+
+
+def _chats(
+    data: np.ndarray, found: np.ndarray, codes: np.ndarray, reasons: dict[int, str], form: Form
+) -> dict[int, bytes]:
     """The rendered chats of the rows whose text field holds a list; why it is no chat goes to `reasons`."""
     chats = {}
     for at in np.flatnonzero((found[:, 0] == token.ARRAY) & (codes == 0)).tolist():
-        text = render_chat(json.loads(data[found[at, 1] : found[at, 2]].tobytes()))
+        text = render_chat(json.loads(data[found[at, 1] : found[at, 2]].tobytes()), form)
         try:
             if text is None:
                 reasons[at] = "the text must be a string, or a chat: a list of turns, each with a role and a content"
@@ -261,11 +277,13 @@ def _chats(data: np.ndarray, found: np.ndarray, codes: np.ndarray, reasons: dict
     return chats
 
 
-def _mixed(data: np.ndarray, found: np.ndarray, good: np.ndarray, chats: dict[int, bytes]) -> Texts:
+def _mixed(data: np.ndarray, found: np.ndarray, good: np.ndarray, chats: dict[int, bytes], form: Form) -> Texts:
     """Texts of the good rows where some are chats and some are plain strings."""
     strings: dict[int, Any] = {}
     plain = np.flatnonzero(good & (found[:, 0] == token.STRING))
     texts = gathered(data, *found[plain].T[1:])
     for position, at in enumerate(plain.tolist()):
         strings[at] = texts.data[texts.offsets[position] : texts.offsets[position + 1]].tobytes()
+        if form == "turns":
+            strings[at] = f"{DOCUMENT}{unmarked(strings[at].decode())}{ETX}".encode()
     return Texts.of_bytes([chats.get(at) if at in chats else strings[at] for at in np.flatnonzero(good).tolist()])

@@ -3,24 +3,39 @@
 A dotted path (`meta.source`) goes into nested objects. A text field may hold a string, or a chat: a list of
 `{"role", "content"}` or ShareGPT's `{"from", "value"}`, which scorers see as lines `role: content`. A template such as
 `{instruction}\\n{input}\\n{output}` joins several fields; null counts as empty there. The row itself stays whole.
+
+A trial on instructions reads the same rows in the form `turns`: marked text that keeps prompts and responses apart. Every
+turn is SOH role STX content ETX, ASCII's own start of heading, start of text and end of text (ECMA-6, 1991,
+https://ecma-international.org/publications-and-standards/standards/ecma-6/). Of a template the last field is the response,
+what stands before it the prompt; a row that is one plain text is one turn without a role. In the data's own text these
+three characters become spaces, so that marks are marks.
 """
 
 from __future__ import annotations
 
 import string
-from dataclasses import dataclass
-from typing import Any, final
+from dataclasses import dataclass, field
+from typing import Any, Literal, final
 
 import numpy as np
 
 from assay.errors import InputError
 from assay.kernels import json_tokens as token
 
+Form = Literal["text", "turns"]
+SOH, STX, ETX = "\x01", "\x02", "\x03"
+PROMPT, RESPONSE, DOCUMENT = f"{SOH}user{STX}", f"{SOH}assistant{STX}", f"{SOH}{STX}"
+_SPACES = {ord(mark): " " for mark in (SOH, STX, ETX)}
+
 
 @final
 @dataclass(frozen=True)
 class Fields:
-    """Where a row's text, id, source and further numbers (`extra`) are; None means: find out."""
+    """Where a row's text, id, source and further numbers (`extra`) are; None means: find out.
+
+    `form` is how the text is read. A pool is always counted as text, so that what was read so far keeps its name in the
+    store (`repr`); only what gathers rows for a trial reads turns.
+    """
 
     text: str | None = None
     id: str | None = None
@@ -28,6 +43,7 @@ class Fields:
     template: str | None = None
     extra: tuple[str, ...] = ()
     max_line: int = 64_000_000
+    form: Form = field(default="text", repr=False)
 
     @property
     def parts(self) -> tuple[tuple[str, str], ...]:
@@ -35,7 +51,14 @@ class Fields:
 
         >>> Fields(template="Q: {question}!").parts
         (('Q: ', 'question'), ('!', ''))
+        >>> Fields(template="{question} {answer}", form="turns").parts
+        (('\\x01user\\x02', 'question'), (' \\x03\\x01assistant\\x02', 'answer'), ('\\x03', ''))
         """
+        parts = self._plain_parts
+        return parts if self.form == "text" else _in_turns(parts)
+
+    @property
+    def _plain_parts(self) -> tuple[tuple[str, str], ...]:
         if self.template is None:
             return (("", self.text or "text"),)
         try:
@@ -44,6 +67,25 @@ class Fields:
             raise InputError(
                 f"a text template must look like '{{instruction}} {{output}}'; got {self.template!r} ({error})"
             ) from None
+
+
+def _in_turns(parts: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
+    """A template's parts with marks: the last field is a response to what stands before it. What follows it is left out."""
+    named = [(literal, name) for literal, name in parts if name]
+    *before, (literal, response) = named
+    if not before:
+        return ((DOCUMENT + literal, response), (ETX, ""))
+    (first, name), *others = before
+    return ((PROMPT + first, name), *others, (literal + ETX + RESPONSE, response), (ETX, ""))
+
+
+def unmarked(text: str) -> str:
+    """The data's own text without the three characters that mark turns: they become spaces.
+
+    >>> unmarked("a\\x02b")
+    'a b'
+    """
+    return text.translate(_SPACES)
 
 
 def get(row: Any, path: str) -> Any:
@@ -57,11 +99,13 @@ def get(row: Any, path: str) -> Any:
     return row
 
 
-def render_chat(turns: Any) -> str | None:
+def render_chat(turns: Any, form: Form = "text") -> str | None:
     """A chat as lines `role: content`; None if it is no list of turns. Of a multi-part content the text parts count.
 
     >>> render_chat([{"role": "user", "content": "Hi"}, {"from": "gpt", "value": "Hello"}])
     'user: Hi\\ngpt: Hello'
+    >>> render_chat([{"from": "gpt", "value": "Hello"}], "turns")
+    '\\x01gpt\\x02Hello\\x03'
     """
     if not isinstance(turns, list) or not turns:
         return None
@@ -77,8 +121,9 @@ def render_chat(turns: Any) -> str | None:
             )
         if not isinstance(role, str) or not isinstance(content, str | None):
             return None
-        lines.append(f"{role}: {content or ''}")
-    return "\n".join(lines)
+        text = content or ""
+        lines.append(f"{role}: {text}" if form == "text" else f"{SOH}{unmarked(role)}{STX}{unmarked(text)}{ETX}")
+    return ("\n" if form == "text" else "").join(lines)
 
 
 def delimiter(path: str) -> str:

@@ -15,7 +15,7 @@ from assay.errors import InputError, suggest
 from assay.io.blocks import EMPTY, Bad, Block, block_of, empty_columns
 from assay.io.files import open_read
 from assay.io.lines import HEAD, digest
-from assay.io.row import Fields, get, render_chat
+from assay.io.row import DOCUMENT, ETX, Fields, get, render_chat, unmarked
 from assay.io.sources import Piece, Shard
 from assay.kernels.json_lines import rows_are_utf8
 from assay.kernels.words import PAD
@@ -152,7 +152,7 @@ def _texts(batch: pa.RecordBatch, fields: Fields) -> tuple[Texts, dict[int, tupl
     path = fields.text or "text"
     array = _column(batch, path)
     if array is not None and (pa.types.is_list(array.type) or pa.types.is_large_list(array.type)):
-        chats = [render_chat(value) for value in array.to_pylist()]
+        chats = [render_chat(value, fields.form) for value in array.to_pylist()]
         return _checked(
             Texts.of([chat or "" for chat in chats]), np.array([chat is None for chat in chats], bool), fields
         )
@@ -161,7 +161,10 @@ def _texts(batch: pa.RecordBatch, fields: Fields) -> tuple[Texts, dict[int, tupl
         raise InputError(
             f"the text column {path!r} must hold strings or chats, but is {got}; name another with --text-field"
         )
-    return _checked(strings(array), np.asarray(array.is_null()), fields)
+    texts = strings(array)
+    if fields.form == "turns":
+        texts = Texts.of([f"{DOCUMENT}{unmarked(text)}{ETX}" for text in texts])
+    return _checked(texts, np.asarray(array.is_null()), fields)
 
 
 def _checked(texts: Texts, absent: np.ndarray, fields: Fields) -> tuple[Texts, dict[int, tuple[str, bytes]]]:
@@ -183,7 +186,9 @@ def _template(batch: pa.RecordBatch, fields: Fields) -> Texts:
     made = []
     for row in rows:
         flat = {name: row.get(name, get(row, name)) for _, name in fields.parts if name}
-        made.append("".join(literal + _spelled(flat.get(name)) for literal, name in fields.parts))
+        values = [_spelled(flat.get(name)) for _, name in fields.parts]
+        values = values if fields.form == "text" else list(map(unmarked, values))
+        made.append("".join(literal + value for (literal, _), value in zip(fields.parts, values, strict=True)))
     return Texts.of(made)
 
 

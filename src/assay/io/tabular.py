@@ -16,7 +16,7 @@ from assay.errors import InputError, suggest
 from assay.io.blocks import EMPTY, Bad, Block, block_of, too_long, unreadable
 from assay.io.lines import HEAD, Lines, Long, Tail, digest
 from assay.io.records import shard_lines
-from assay.io.row import Fields, delimiter, number
+from assay.io.row import Fields, delimiter, number, unmarked
 from assay.io.sources import Piece, Shard
 from assay.kernels.json_tokens import STRING
 from assay.types import Column, Texts
@@ -126,7 +126,8 @@ def _block(
         else:
             good.append(values)
             rows.append(row + at)
-            texts.append("".join(literal + value for literal, value in parts))
+            own = unmarked if fields.form == "turns" else str
+            texts.append("".join(literal + own(value) for literal, value in parts))
     made: dict[str, Column] = {"text": Texts.of(texts)}
     for name in columns:
         path = {"id": fields.id, "source": fields.source}.get(name, name) or ""

@@ -41,6 +41,11 @@ def uniform(key: int, hashes: UInt64[np.ndarray, "n"]) -> Float64[np.ndarray, "n
     return ((words >> np.uint64(12)).astype(np.float64) + 0.5) * 2.0**-52
 
 
+def word_of(key: int) -> int:
+    """What `uniform` adds to every hash: a key as one of 2^64 words."""
+    return _splitmix_of(key & _ALL)
+
+
 def uniform_of(key: int, row_hash: int) -> float:
     """The scalar twin of `uniform`."""
     word = _splitmix_of((row_hash + _splitmix_of(key & _ALL)) & _ALL)

@@ -23,7 +23,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float64, Int32, Int64, Integer, UInt16, UInt64
+from jaxtyping import Float64, Int32, Int64, Integer, UInt8, UInt16, UInt64
 from numba import njit
 
 
@@ -60,6 +60,9 @@ def windows(
     order, bits, each = packing
     rows = offsets[-1] - offsets[0] + len(offsets) - 1
     keys, row = np.zeros((rows, (order + each - 1) // each), np.uint64), 0
+    if order <= each:
+        _slide(data, offsets, codes, boundaries, packing, keys[:, 0])
+        return keys
     for document in range(len(offsets) - 1):
         start, stop = offsets[document], offsets[document + 1]
         for at in range(start, stop + 1):
@@ -71,6 +74,26 @@ def windows(
                 keys[row, place // each] |= code << np.uint64(bits * (each - 1 - place % each))
             row += 1
     return keys
+
+
+@njit(cache=True, nogil=True)
+def _slide(
+    data: Integer[np.ndarray, "m"], offsets: Int64[np.ndarray, "b_plus_1"], codes: UInt64[np.ndarray, "v"],
+    boundaries: int, packing: Packing, keys: UInt64[np.ndarray, "w"],
+) -> None:  # fmt: skip
+    """Windows of one word, each made of the one before: the context moves one place back, the symbol read comes in front."""
+    order, width, row = packing.order, np.uint64(packing.bits), 0
+    front, kept = np.uint64(packing.bits * (order - 1)), ~np.uint64((1 << packing.bits) - 1)
+    for document in range(len(offsets) - 1):
+        start, stop, context = offsets[document], offsets[document + 1], np.uint64(0)
+        for _ in range(min(boundaries, order - 1)):
+            context = ((context >> width) & kept) | (codes[-1] << front)
+        for at in range(start, stop + 1):
+            code = codes[data[at]] if at < stop else codes[-1]
+            keys[row] = context | code
+            row += 1
+            if order > 1:
+                context = ((context >> width) & kept) | (code << front)
 
 
 def pack(places: UInt64[np.ndarray, "w order"], packing: Packing) -> UInt64[np.ndarray, "w c"]:
@@ -113,15 +136,51 @@ def _shared(codes: Int64[np.ndarray, "2 order"], reach: int) -> int:
 
 
 @njit(cache=True, nogil=True)
-def first_nodes(keys: UInt64[np.ndarray, "w c"], packing: Packing) -> Int64[np.ndarray, "order_plus_1"]:
-    """The first node of each context length, then the number of nodes, for sorted windows."""
-    first, codes = np.zeros(packing.order + 1, np.int64), np.zeros((2, packing.order), np.int64)
-    first[1] = 1
+def _neighbours(
+    keys: UInt64[np.ndarray, "w c"], packing: Packing
+) -> tuple[UInt8[np.ndarray, "w"], UInt8[np.ndarray, "w"]]:
+    """Of each sorted window: context symbols that it shares with the one before, and how many it has.
+
+    Zeros stand only behind a window's context, so the first place where two windows differ is where their words do.
+    """
+    order, bits, each = packing
+    mask, top = np.uint64((1 << bits) - 1), bits * (each - 1)
+    known, reach = np.zeros(len(keys), np.uint8), np.zeros(len(keys), np.uint8)
     for row in range(len(keys)):
-        reach = _unpack(keys, row, packing, codes, row % 2)
-        for length in range(_shared(codes, reach) + 1, reach + 1):
-            first[length + 1] += 1
-    return np.cumsum(first)
+        place = order - 1
+        while (
+            place > 0 and (keys[row, (place - 1) // each] >> np.uint64(top - bits * ((place - 1) % each))) & mask == 0
+        ):
+            place -= 1
+        shared = 0
+        for column in range(keys.shape[1] if row > 0 else 0):
+            differ, shift = keys[row, column] ^ keys[row - 1, column], top
+            if differ == 0:
+                shared += each
+                continue
+            while differ >> np.uint64(shift) == 0:
+                shared += 1
+                shift -= bits
+            break
+        known[row], reach[row] = min(shared, place), place
+    return known, reach
+
+
+@njit(cache=True, nogil=True)
+def _first_nodes(
+    known: UInt8[np.ndarray, "w"], reach: UInt8[np.ndarray, "w"], order: int
+) -> Int64[np.ndarray, "order_plus_1"]:
+    """The first node of each context length, then the number of nodes: a window begins those from `known` + 1 to `reach`."""
+    begun = np.zeros(order + 1, np.int64)
+    for row in range(len(known)):
+        begun[known[row]] += 1
+        begun[reach[row]] -= 1
+    first, fresh = np.zeros(order + 1, np.int64), 0
+    first[1] = 1
+    for length in range(1, order):
+        fresh += begun[length - 1]
+        first[length + 1] = first[length] + fresh
+    return first
 
 
 @njit(cache=True, nogil=True)
@@ -137,23 +196,27 @@ def _order(seen: UInt16[np.ndarray, "order v"], length: int, number: int) -> Non
 
 @njit(cache=True, nogil=True)
 def _fill(
-    keys: UInt64[np.ndarray, "w c"], packing: Packing, fresh: Int64[np.ndarray, "order_plus_1"],
+    keys: UInt64[np.ndarray, "w c"], packing: Packing, shared: UInt8[np.ndarray, "w"], reaches: UInt8[np.ndarray, "w"],
+    fresh: Int64[np.ndarray, "order_plus_1"],
     symbol: UInt16[np.ndarray, "q"], child: Int32[np.ndarray, "q_plus_1"], follower: Int32[np.ndarray, "q"],
     width: UInt16[np.ndarray, "q"], symbols: UInt16[np.ndarray, "f"], counts: Int32[np.ndarray, "f"], alphabet: int,
 ) -> int:  # fmt: skip
-    """One pass over sorted windows writes the trie, still in codes; `fresh` is where the next node of each length goes.
+    """One pass over sorted windows and their `_neighbours` writes the trie, still in codes; `fresh` is where the next node of
+    each length goes.
 
     The scratch rows: `tally[length, code]` counts, and `seen[length]` lists the `distinct[length]` codes counted.
     Written out rather than in small functions, whose array arguments Numba would reference-count: that took two thirds
     of the time.
     """
-    order, used, deepest, rows = packing.order, 0, 0, len(keys)
+    order, bits, each = packing
+    used, deepest, rows, mask = 0, 0, len(keys), np.uint64((1 << bits) - 1)
     tally, seen = np.zeros((order, alphabet), np.int32), np.zeros((order, alphabet), np.uint16)
-    distinct, codes = np.zeros(order, np.int64), np.zeros((2, order), np.int64)
+    distinct = np.zeros(order, np.int64)
+    word, shift = np.empty(order, np.int64), np.empty(order, np.uint64)
+    for place in range(order):
+        word[place], shift[place] = place // each, bits * (each - 1 - place % each)
     for row in range(rows + 1):
-        side = row % 2
-        reach = _unpack(keys, row, packing, codes, side) if row < rows else 0
-        known = _shared(codes, reach) if row < rows else -1
+        reach, known = (np.int64(reaches[row]), np.int64(shared[row])) if row < rows else (0, -1)
         for length in range(deepest, known, -1):
             follower[fresh[length] - 1], width[fresh[length] - 1] = used, distinct[length]
             if distinct[length] > 1:
@@ -172,9 +235,10 @@ def _fill(
         if row == rows:
             break
         for length in range(known + 1, reach + 1):
-            symbol[fresh[length]], child[fresh[length]] = codes[side, length - 1], fresh[length + 1]
+            symbol[fresh[length]] = (keys[row, word[length - 1]] >> shift[length - 1]) & mask
+            child[fresh[length]] = fresh[length + 1]
             fresh[length] += 1
-        code = codes[side, order - 1]
+        code = np.int64((keys[row, word[order - 1]] >> shift[order - 1]) & mask)
         if tally[reach, code] == 0:
             seen[reach, distinct[reach]] = code
             distinct[reach] += 1
@@ -187,7 +251,8 @@ def _fill(
 def build(keys: UInt64[np.ndarray, "w c"], packing: Packing, decode: UInt16[np.ndarray, "d"]) -> Trie:
     """The trie of all contexts of sorted windows; `decode[code]` is the symbol."""
     order, alphabet = packing.order, len(decode)
-    first = first_nodes(keys, packing)
+    shared, reaches = _neighbours(keys, packing)
+    first = _first_nodes(shared, reaches, order)
     symbol, width = np.zeros(first[order], np.uint16), np.zeros(first[order], np.uint16)
     child, follower = np.full(first[order] + 1, first[order], np.int32), np.zeros(first[order], np.int32)
     room = 0  # no length has more n-grams than windows, nor than contexts times symbols; unused pages cost nothing
@@ -196,7 +261,7 @@ def build(keys: UInt64[np.ndarray, "w c"], packing: Packing, decode: UInt16[np.n
     symbols, counts = np.empty(room, np.uint16), np.empty(room, np.int32)
     fresh = first.copy()
     child[0], fresh[0] = first[1], 1
-    used = _fill(keys, packing, fresh, symbol, child, follower, width, symbols, counts, alphabet)
+    used = _fill(keys, packing, shared, reaches, fresh, symbol, child, follower, width, symbols, counts, alphabet)
     for node in range(len(symbol)):
         symbol[node] = decode[symbol[node]]
     for at in range(used):

@@ -99,12 +99,29 @@ class NGram:
         """Total bits of each document, -log2 P of its bytes and its end."""
         return bits_of(self.surprise(texts.data, texts.offsets), texts.offsets)
 
+    def bits_after(self, contexts: Block, texts: Block, ends: bool) -> Float64[np.ndarray, "b"]:
+        """Bits of each text given that its document begins with the context; with `ends`, that it ends there too.
+
+        Only the `order` - 1 symbols before a text can matter, so no more of a context is read.
+        """
+        data, offsets, heads = _joined_documents(contexts, texts, self.config.order - 1)
+        sizes = np.diff(offsets) - heads + ends
+        starts = offsets[:-1] + np.arange(len(heads)) + heads
+        surprise = self._surprise(data, offsets, _spans(starts, sizes))
+        return np.bincount(np.repeat(np.arange(len(sizes)), sizes), surprise, len(sizes))
+
     def surprise(
         self, data: Integer[np.ndarray, "m"], offsets: Int64[np.ndarray, "b_plus_1"]
     ) -> Float64[np.ndarray, "w"]:
         """Bits of each symbol, document after document, each one's end last; `data` may be of any alphabet."""
+        return self._surprise(data, offsets, slice(None))
+
+    def _surprise(
+        self, data: Integer[np.ndarray, "m"], offsets: Int64[np.ndarray, "b_plus_1"], wanted: slice | np.ndarray
+    ) -> Float64[np.ndarray, "w"]:
+        """The bits of some of the symbols and ends."""
         codes, decode, packing = _coding([(data, offsets)], self.config)
-        keys = kneser_ney.windows(data, offsets, codes, self.config.boundaries, packing)
+        keys = kneser_ney.windows(data, offsets, codes, self.config.boundaries, packing)[wanted]
         chances = self._chances(keys, packing, decode)
         with np.errstate(divide="ignore"):  # a discount of zero makes unseen symbols impossible: infinite bits
             return -np.log2(chances)
@@ -196,6 +213,25 @@ def bits_of(surprise: Float64[np.ndarray, "w"], offsets: Int64[np.ndarray, "b_pl
     """Sum of each document's symbols, its end included."""
     starts = offsets[:-1] - offsets[0] + np.arange(len(offsets) - 1)
     return np.add.reduceat(surprise, starts) if len(starts) else np.zeros(0)
+
+
+def _spans(starts: Int64[np.ndarray, "b"], sizes: Int64[np.ndarray, "b"]) -> Int64[np.ndarray, "m"]:
+    """The positions of spans, one span after another."""
+    before = np.cumsum(sizes) - sizes
+    return np.repeat(starts - before, sizes) + np.arange(int(sizes.sum()))
+
+
+def _joined_documents(
+    contexts: Block, texts: Block, reach: int
+) -> tuple[Integer[np.ndarray, "m"], Int64[np.ndarray, "b_plus_1"], Int64[np.ndarray, "b"]]:
+    """The last `reach` symbols of each context (all of a shorter one) before its text: symbols, offsets, sizes of the
+    contexts' parts."""
+    (data, bounds), (after, offsets) = contexts, texts
+    begun = np.maximum(bounds[:-1], bounds[1:] - reach)
+    starts = np.stack([begun, offsets[:-1] + len(data)], axis=1).ravel()
+    sizes = np.stack([bounds[1:] - begun, np.diff(offsets)], axis=1)
+    ends = np.concatenate([np.zeros(1, np.int64), np.cumsum(sizes.sum(1))])
+    return np.concatenate([data, after])[_spans(starts, sizes.ravel())], ends, sizes[:, 0]
 
 
 def _coding(

@@ -14,7 +14,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from assay.report import cleaning, view
+from assay.report import cleaning, sweep, verdicts, view
 from assay.report.view import Facts, part
 from assay.report.wording import count, date, duration, feature, number, one_line, size, visible
 
@@ -85,6 +85,7 @@ def _common(facts: Facts, verdict: Facts | None) -> dict[str, Any]:
     sum_, adds_up = view.accounting(facts)
     answer = view.answer(verdict)
     return {
+        "sweep": {"name": sweep.NAME, "head": sweep.HEAD, "rows": sweep.rows(verdict), "told": sweep.sentence(verdict)},
         "title": view.title(facts),
         "created": date(part(facts, "created")),
         "verdict": bool(verdict),
@@ -92,6 +93,8 @@ def _common(facts: Facts, verdict: Facts | None) -> dict[str, Any]:
         "answer": answer,
         "answer_words": view.stamp(verdict),
         "sentence": view.sentence(verdict),
+        "lead": verdicts.split(view.sentence(verdict))[0],
+        "explained": verdicts.split(view.sentence(verdict))[1],
         "key_figures": view.key_figures(facts),
         "budget": view.budget(facts),
         "accounting": sum_,
@@ -125,30 +128,28 @@ def _tables(facts: Facts) -> dict[str, Any]:
 
 def _evidence(verdict: Facts | None) -> dict[str, Any]:
     """What the verdict's section shows beside its plots."""
-    if not verdict:
-        return {
-            "measures": [],
-            "caveats": [],
-            "arms": [],
-            "general": False,
-            "interval_drawn": False,
-            "confidence": "",
-            "censored": False,
-            "reached": False,
-            "against": "",
-            "has_pool": False,
-        }
+    verdict = verdict or {}
     arms = view.arms(verdict)
     difference, multiplier = part(verdict, "difference") or {}, part(verdict, "multiplier") or {}
     return {
         "measures": view.measures(verdict),
-        "caveats": view.caveats(verdict),
+        "caveats": [*filter(None, (verdicts.fitted(verdict), verdicts.cost(verdict))), *view.caveats(verdict)],
         "arms": arms,
+        "summary": verdicts.arms(verdict),
+        "tasks": verdicts.tasks(verdict),
+        "proxies": verdicts.proxies(verdict),
+        "ranking": verdicts.ranking(verdict),
+        "breadth": verdicts.breadth_words(verdict),
+        "metric": verdicts.metric(verdict),
+        "bigger": bool(verdict.get("bigger")),
+        "unit": verdicts.unit(verdict),
+        "corrected": verdicts.corrected(verdict),
         "general": any(arm["general"] for arm in arms),
         "interval_drawn": None not in (difference.get("low"), difference.get("high")),
         "confidence": view.confidence(verdict),
         "against": view.against(verdict),
         "reached": multiplier.get("estimate") is not None,
+        "banded": None not in (multiplier.get("low"), multiplier.get("high")),
         "censored": multiplier.get("estimate") is None
         and multiplier.get("low") is not None
         and multiplier.get("high") is None,
@@ -201,6 +202,7 @@ def _plots(facts: Facts, verdict: Facts | None) -> dict[str, Any]:
         "lengths": (plots.lengths, _histogram(facts, "lengths")),
         "arms": (plots.arms, verdict if _measured(verdict, "arms") else None),
         "curve": (plots.curve, verdict if _measured(verdict, "curve") else None),
+        "breadth": (plots.breadth, verdict if verdict and verdicts.breadth(verdict) else None),
     }
     return {name: plots.both(draw, given, name) if given else None for name, (draw, given) in wanted.items()}
 

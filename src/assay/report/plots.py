@@ -15,8 +15,10 @@ import altair as alt
 import vl_convert
 from altair.utils.schemapi import debug_mode
 
+from assay.report.verdicts import breadth as measured_breadth
+from assay.report.verdicts import direction, metric, unit
 from assay.report.view import against, confidence, part, worth
-from assay.report.wording import count, interval, number, share, size
+from assay.report.wording import amount, count, interval, number, share, size
 
 WIDE, NARROW = 480, 320
 _FONT = "sans-serif"
@@ -27,7 +29,8 @@ _INK, _MUTED, _LINE, _POOL, _CHOSEN, _SURFACE = (
     f"var(--{name})" for name in ("ink", "muted", "line", "pool", "chosen", "surface")
 )
 _GAP = {"stroke": _SURFACE, "strokeWidth": 0.8}
-_BYTES = "replace(format(datum.value, '~s'), /([kMGT]?)$/, ' $1B')"
+_BYTES = "replace(format(datum.value, '.3~s'), /([kMGT]?)$/, ' $1B')"
+_COUNTS = "replace(replace(format(datum.value, '.3~s'), /([kMGT])$/, ' $1'), 'G', 'B')"
 Facts = Mapping[str, Any]
 
 
@@ -129,7 +132,8 @@ def lengths(lengths_: Facts) -> alt.LayerChart:
 
 def arms(verdict: Facts) -> alt.LayerChart:
     """Every arm's metric by seed, with the prediction interval of one random draw around random's mean."""
-    points = [{**_arm(arm), "value": arm["metric"]} for arm in verdict["arms"] if arm.get("metric") is not None]
+    name = metric(verdict)
+    points = [{**_arm(arm, name), "value": arm["metric"]} for arm in verdict["arms"] if arm.get("metric") is not None]
     order = sorted(
         {point["arm"] for point in points}, key=lambda name: ({"choice": 0, "random": 1, "pool": 3}.get(name, 2), name)
     )
@@ -141,7 +145,7 @@ def arms(verdict: Facts) -> alt.LayerChart:
     )
     x = alt.X(
         "value:Q",
-        title="bits per byte on held-out text (lower is better)",
+        title=f"{metric(verdict)} on held-out text ({direction(verdict)})",
         scale=alt.Scale(zero=False, padding=18),
         axis=alt.Axis(tickCount=_TICKS),
     )
@@ -165,10 +169,10 @@ def arms(verdict: Facts) -> alt.LayerChart:
     return alt.layer(*_prediction(verdict, y), dots, means).properties(height=66 * len(order))
 
 
-def _arm(arm: Facts) -> dict[str, Any]:
-    words = (
-        f"{arm['name']}, seed {arm.get('seed')}: {number(arm['metric'])} bits per byte from {size(arm.get('bytes'))}"
-    )
+def _arm(arm: Facts, name: str) -> dict[str, Any]:
+    """The words of one model's mark; `name` is the metric's."""
+    spent = f" from {amount(arm['bytes'], arm.get('unit') or 'bytes')}" if arm.get("bytes") is not None else ""
+    words = f"{arm['name']}, seed {arm.get('seed')}: {number(arm['metric'])} {name}{spent}"
     return {"arm": arm["name"], "words": words}
 
 
@@ -178,7 +182,8 @@ def _prediction(verdict: Facts, y: alt.Y) -> list[alt.Chart]:
     other, named = against(verdict), {arm.get("name") for arm in verdict["arms"]}
     if own is None or other not in named or any(difference.get(end) is None for end in ("estimate", "low", "high")):
         return []
-    mean, low, high = (own + difference[end] for end in ("estimate", "low", "high"))
+    sign = -1 if verdict.get("bigger") else 1
+    mean, low, high = (own + sign * difference[end] for end in ("estimate", "low", "high"))
     kind = f"{confidence(verdict)} prediction interval" + (" of one draw" if other == "random" else "")
     words = f"{other}: mean {number(mean)}, {kind} {interval(low, high, 4)}"
     base = alt.Chart(alt.Data(values=[{"arm": other, "mean": mean, "low": low, "high": high, "words": words}])).encode(
@@ -203,20 +208,23 @@ def curve(verdict: Facts) -> alt.LayerChart:
     points = [
         {
             **point,
-            "words": _arm({"name": "random", **point})["words"],
+            "words": _arm({"name": "random", **point}, metric(verdict))["words"],
         }
         for point in verdict["curve"]
     ]
     x = alt.X(
         "bytes:Q",
-        title="bytes of training text (log scale)",
+        title=f"{unit(verdict)} of training text (log scale)",
         scale=alt.Scale(type="log", nice=False, padding=22),
         axis=alt.Axis(
-            labelExpr=_BYTES, values=sorted({point["bytes"] for point in points}), grid=False, labelSeparation=10
+            labelExpr=_BYTES if unit(verdict) == "bytes" else _COUNTS,
+            values=sorted({point["bytes"] for point in points}),
+            grid=False,
+            labelSeparation=10,
         ),
     )
     how = {
-        "title": "bits per byte (lower is better)",
+        "title": f"{metric(verdict)} ({direction(verdict)})",
         "scale": alt.Scale(zero=False, padding=16),
         "axis": alt.Axis(tickCount=5),
     }
@@ -233,8 +241,8 @@ def _multiplier(verdict: Facts, points: Sequence[Facts]) -> list[alt.Chart]:
     start = next((arm.get("bytes") for arm in verdict.get("arms") or [] if arm.get("name") == "choice"), None)
     if own is None or not start:
         return []
-    given = part(verdict, "multiplier") or {}
-    here = {"bytes": start, "metric": own, "words": f"choice: {number(own)} bits per byte from {size(start)}"}
+    given, spent = part(verdict, "multiplier") or {}, amount(start, unit(verdict))
+    here = {"bytes": start, "metric": own, "words": f"choice: {number(own)} {metric(verdict)} from {spent}"}
     diamond = alt.Chart(alt.Data(values=[here])).mark_point(
         shape="diamond", filled=True, color=_CHOSEN, opacity=1, size=190
     )
@@ -292,6 +300,71 @@ def _band(start: float, own: float, given: Facts) -> list[alt.Chart]:
         .mark_rule(color=_CHOSEN, strokeWidth=11, opacity=0.3)
         .encode(x="low:Q", x2="high:Q", y="metric:Q", description="words:N")
     ]
+
+
+def breadth(verdict: Facts) -> alt.LayerChart:
+    """What every model saves on the target against what it saves on general text, random's mean at the origin; the points of a
+    sweep over general shares are joined to a line."""
+    points = [{**point, "words": _breadth_words(point)} for point in measured_breadth(verdict)]
+    single, swept = ([point for point in points if (point["share"] is not None) == sweep] for sweep in (False, True))
+    order = sorted({point["arm"] for point in points}, key=lambda name: ({"choice": 0, "random": 1}.get(name, 2), name))
+    x, y = _saved("target:Q", f"{metric(verdict)} saved on the target"), _saved("general:Q", "saved on general text")
+    zero = alt.Chart(alt.Data(values=[{"at": 0}])).mark_rule(color=_LINE, strokeWidth=1.5, aria=False)
+    dots = alt.Chart(alt.Data(values=single)).mark_point(filled=True, opacity=0.85, stroke=_SURFACE, strokeWidth=1)
+    dots = dots.encode(
+        x=x, y=y, description="words:N",
+        color=_kinds("color", order, _CHOSEN, _INK, _POOL),
+        shape=_kinds("shape", order, "diamond", "circle", "square"),
+        size=_kinds("size", order, 170, 55, 70),
+    )  # fmt: skip
+    layers = [zero.encode(x="at:Q"), zero.encode(y="at:Q"), *_swept(swept, x, y), dots]
+    return alt.layer(*layers, *_named(single, f"{metric(verdict)} saved on the target")).properties(height=270)
+
+
+def _saved(field: str, title: str) -> Any:
+    """An axis of what is saved against random."""
+    given = {"title": title, "scale": alt.Scale(padding=22), "axis": alt.Axis(tickCount=5, grid=False)}
+    return alt.X(field, **given) if "target" in field else alt.Y(field, **given)
+
+
+def _breadth_words(point: Facts) -> str:
+    who = f"choice with {100 * point['share']:g} % general" if point["share"] is not None else str(point["arm"])
+    seed = f", seed {point['seed']}" if point["seed"] is not None else ""
+    return (
+        f"{who}{seed}: {number(point['target'], 3)} saved on the target, {number(point['general'], 3)} on general text"
+    )
+
+
+def _kinds(channel: str, order: list[str], choice: Any, random: Any, other: Any) -> Any:
+    """One look for the choice, one for random, one for every other arm."""
+    given = [{"choice": choice, "random": random}.get(name, other) for name in order]
+    encoding = {"color": alt.Color, "shape": alt.Shape, "size": alt.Size}[channel]
+    return encoding("arm:N", legend=None, scale=alt.Scale(domain=order, range=given))
+
+
+def _named(points: Sequence[Facts], title: str) -> list[alt.Chart]:
+    """Each arm's name above its points' mean."""
+    if not points:
+        return []
+    text = alt.Chart(alt.Data(values=points)).mark_text(dy=-15, fontSize=12, fontWeight=600, color=_INK, aria=False)
+    x, y = _saved("mean(target):Q", title), _saved("mean(general):Q", "saved on general text")
+    return [text.encode(x=x, y=y, text="arm:N")]
+
+
+def _swept(points: Sequence[Facts], x: Any, y: Any) -> list[alt.Chart]:
+    """The curve of a sweep, with each share beside its point."""
+    if not points:
+        return []
+    told = sorted(
+        ({**point, "label": f"{100 * point['share']:g} %"} for point in points), key=lambda point: point["share"]
+    )
+    base = alt.Chart(alt.Data(values=told)).encode(x=x, y=y)
+    line = base.mark_line(color=_CHOSEN, strokeWidth=2, aria=False).encode(order="share:Q")
+    dots = base.mark_point(filled=True, color=_CHOSEN, opacity=1, size=60, stroke=_SURFACE).encode(
+        description="words:N"
+    )
+    text = base.mark_text(color="var(--chosen-ink)", dx=8, dy=10, align="left", fontSize=12, aria=False)
+    return [line, dots, text.encode(text="label:N")]
 
 
 def both(draw: Callable[[Facts], alt.LayerChart], facts: Facts, name: str) -> dict[str, str]:

@@ -13,7 +13,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from assay.report import cleaning, view
+from assay.report import cleaning, sweep, verdicts, view
 from assay.report.view import Facts, part
 from assay.report.wording import UNKNOWN, count, date, duration, feature, number, one_line, share, size, visible
 
@@ -56,13 +56,76 @@ def show_verdict(verdict: Facts | None, console: Console) -> None:
     if not verdict:
         _part(console, "Verdict", _plain(view.MISSING["verdict"], "dim"))
         return
+    lead, explained = verdicts.split(view.sentence(verdict))
     table = _grid(3)
     for measure in view.measures(verdict):
         table.add_row(_plain(measure["name"]), _plain(measure["value"], "bold"), _plain(measure["detail"], "dim"))
-    notes = [_plain(note, "dim") for note in view.caveats(verdict)]
-    _part(
-        console, "Verdict", Group(_plain(view.sentence(verdict), _ANSWER_STYLES[view.answer(verdict)]), table, *notes)
+    told = [_plain(lead, _ANSWER_STYLES[view.answer(verdict)]), *([_plain(explained)] if explained else [])]
+    _part(console, "Verdict", Group(*told, table))
+    for name, head, rows in _verdict_tables(verdict):
+        if rows:
+            _part(console, name, _table(head, rows))
+    found = (
+        verdicts.ranking(verdict),
+        verdicts.breadth_words(verdict),
+        sweep.sentence(verdict),
+        verdicts.fitted(verdict),
+        verdicts.cost(verdict),
     )
+    _part(
+        console,
+        "How to read it",
+        Group(*(_plain(note, "dim") for note in (*filter(None, found), *view.caveats(verdict)))),
+    )
+
+
+def _verdict_tables(verdict: Facts) -> Iterable[tuple[str, Sequence[str], Sequence[Sequence[str]]]]:
+    """The arms, the tasks and the proxies: name, head and rows of each table."""
+    arms, general = verdicts.arms(verdict), any(arm["general"] for arm in verdicts.arms(verdict))
+    yield (
+        "Arms",
+        ("", "per arm", verdicts.metric(verdict), *(["general"] if general else []), "the choice is", "saved"),
+        [
+            (
+                arm["name"], arm["units"], arm["metric"], *([arm["general"]] if general else []), arm["answer"],
+                arm["saved"],
+            )
+            for arm in arms
+        ],
+    )  # fmt: skip
+    other = view.against(verdict)
+    yield (
+        "Tasks",
+        ("", "items", "the choice is", "metric", "choice", other, "accuracy", other, "chance"),
+        [
+            tuple(
+                task[key]
+                for key in (
+                    "name", "size", "answer", "metric", "choice", "reference", "accuracy", "reference_accuracy", "chance",
+                )
+            )
+            for task in verdicts.tasks(verdict)
+        ],
+    )  # fmt: skip
+    yield sweep.NAME, sweep.HEAD, sweep.rows(verdict)
+    yield (
+        "Proxies",
+        ("", "per arm", "the choice is", "saved", "interval", "worth"),
+        [
+            tuple(proxy[key] for key in ("name", "units", "answer", "saved", "bounds", "worth"))
+            for proxy in verdicts.proxies(verdict)
+        ],
+    )
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
+    """Columns under their heads; answers in the colours of verdicts."""
+    table = _grid(len(head))
+    table.add_row(*(_plain(words, "dim") for words in head))
+    for row in rows:
+        styles = [_ANSWER_STYLES.get(words, "") for words in row]
+        table.add_row(*(_plain(words, style) for words, style in zip(row, styles, strict=True)))
+    return table
 
 
 def show_plan(plan: Facts, console: Console) -> None:

@@ -8,7 +8,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from assay.report.wording import UNKNOWN, count, interval, number, one_line, probability, share, size, times, visible
+from assay.report.wording import (
+    UNKNOWN,
+    amount,
+    count,
+    interval,
+    number,
+    one_line,
+    probability,
+    share,
+    size,
+    times,
+    visible,
+)
 
 Facts = Mapping[str, Any]
 
@@ -223,7 +235,7 @@ def stamp(verdict: Facts | None) -> str:
 
 def sentence(verdict: Facts | None) -> str:
     """The verdict in one sentence."""
-    words = one_line(part(verdict, "sentence") or MISSING["verdict"], 1000)
+    words = one_line(part(verdict, "sentence") or MISSING["verdict"], 6000)
     return words[:1].upper() + words[1:]
 
 
@@ -245,16 +257,33 @@ def measures(verdict: Facts) -> list[dict[str, str]]:
     return [
         {"name": "data multiplier", "value": worth(multiplier), "detail": _worth_detail(multiplier)},
         {
-            "name": "bits per byte saved",
+            "name": _saved(verdict),
             "value": number(difference.get("estimate"), 3),
             "detail": f"against {against(verdict)}; {confidence(verdict)} prediction interval {bounds}",
         },
         {
             "name": "probability of being better",
             "value": probability(verdict.get("p_better")),
-            "detail": f"than {other}; decided at level {verdict.get('level', 0.05):g}",
+            "detail": f"than {other}; decided at level {verdict.get('level', 0.05):g}{_settling(verdict)}",
         },
     ]
+
+
+def _saved(verdict: Facts) -> str:
+    """What the difference counts."""
+    name = verdict.get("metric") or "bits_per_byte"
+    known = {"bits_per_byte": "bits per byte saved", "error": "wrong answers saved per item"}
+    return known.get(name) or f"{one_line(name, 40)} {'gained' if verdict.get('bigger') else 'saved'}"
+
+
+def _settling(verdict: Facts) -> str:
+    """How many seeds would settle an undecided verdict."""
+    if verdict.get("answer") != "undecided" or "seeds_to_settle" not in verdict:
+        return ""
+    seeds = verdict["seeds_to_settle"]
+    return (
+        "; more seeds alone would not settle it" if seeds is None else f"; about {count(seeds)} seeds would settle it"
+    )
 
 
 def worth(multiplier: Facts) -> str:
@@ -293,13 +322,7 @@ def caveats(verdict: Facts) -> list[str]:
         )
     elif "shares_features" in verdict:
         found.append("Selector and judge share no features.")
-    found.append(f"Judge: {name}, trained anew on every arm, with equal bytes for every arm but the whole pool.")
-    held = part(verdict, "eval")
-    if held:
-        found.append(
-            f"Held-out text: {count(held.get('documents'))} documents, {size(held.get('bytes'))}, "
-            f"{one_line(held.get('path', ''), 200)}."
-        )
+    found += _judged(verdict, name)
     overlap = part(verdict, "overlap") or {}
     if overlap.get("documents"):
         fate = "they were removed from every arm" if overlap.get("removed") else "they stayed in the arms"
@@ -307,6 +330,30 @@ def caveats(verdict: Facts) -> list[str]:
     elif overlap:
         found.append("No document of the pool overlaps the held-out text.")
     return found + [visible(note) for note in part(verdict, "notes") or []]
+
+
+def _judged(verdict: Facts, name: str) -> list[str]:
+    """Who judged, on what."""
+    held = part(verdict, "eval") or {}
+    path = one_line(held.get("path", ""), 200)
+    if held.get("tasks"):
+        return [f"Models were trained and measured elsewhere; their results are those of {path}."]
+    unit = one_line((part(verdict, "budget") or {}).get("unit") or "bytes", 20)
+    size_ = parameters(part(verdict, "scope") or {})
+    trained = f"Judge: {name}{size_}, trained anew on every arm, with equal {unit} for every arm but the whole pool."
+    kind = "items" if held.get("items") is not None else "documents"
+    text = f"Held-out text: {count(held.get(kind))} {kind}, {size(held.get('bytes'))}, {path}."
+    return [trained, *([text] if held else [])]
+
+
+def parameters(scope: Facts) -> str:
+    """How large a proxy is, where it is a model with parameters.
+
+    >>> parameters({"parameters": 330_112}), parameters({"parameters": None})
+    (' (330 k parameters)', '')
+    """
+    known = scope.get("parameters")
+    return f" ({amount(known, 'parameters')})" if known else ""
 
 
 def _listed(words: Any) -> str:
@@ -320,7 +367,7 @@ def arms(verdict: Facts) -> list[dict[str, str]]:
             "name": one_line(arm.get("name", ""), 60),
             "seed": str(arm.get("seed", "")),
             "rows": count(arm.get("rows")),
-            "bytes": size(arm.get("bytes")),
+            "bytes": amount(arm.get("bytes"), arm.get("unit") or "bytes"),
             "metric": number(arm.get("metric")),
             "general": number(arm["general"]) if arm.get("general") is not None else "",
         }

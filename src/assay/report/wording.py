@@ -38,6 +38,21 @@ def size(value: float | None) -> str:
     return f"{f'{amount:#.3g}'.rstrip('.')} {_UNITS[unit]}"
 
 
+def amount(value: float | None, unit: str) -> str:
+    """So much of a unit: bytes as `size`, others in thousands, millions and billions.
+
+    >>> amount(4_000_000, "bytes"), amount(2_000_000, "tokens"), amount(512, "tokens")
+    ('4.00 MB', '2.00 M tokens', '512 tokens')
+    """
+    if value is None or unit == "bytes":
+        return size(value)
+    for scale, name in ((1e9, "B"), (1e6, "M"), (1e4, "k")):
+        if float(f"{value:.3g}") >= scale:
+            scale = 1e3 if name == "k" else scale
+            return f"{f'{value / scale:#.3g}'.rstrip('.')} {name} {unit}"
+    return f"{count(value)} {unit}"
+
+
 def share(part: float, whole: float) -> str:
     """A part of a whole in percent, never rounded to nothing or to all.
 

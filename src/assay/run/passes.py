@@ -6,23 +6,25 @@ Results are per piece in the store; a pass visits only the pieces that lack one.
 
 from __future__ import annotations
 
+import math
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from copy import copy
 from dataclasses import dataclass, field, replace
-from typing import Any, final
+from typing import Any, Protocol, final
 
 import numpy as np
 from jaxtyping import Bool, Int64, Shaped
 
 from assay.contracts import Merge, Part, Rows
-from assay.errors import InputError
+from assay.errors import InputError, RecipeError
 from assay.io import files
 from assay.io import store as stored
 from assay.io.fields import Fields
 from assay.io.reader import read_rows
+from assay.io.row import Form
 from assay.io.sources import Piece, Shard, plan
 from assay.io.store import Store
 from assay.run.jobs import Gather, Index, Job, Reduce, Resize, unreadable_path
@@ -32,10 +34,15 @@ from assay.run.table import Counted, Table, build
 from assay.run.visit import Visit, peak_memory, visit
 from assay.types import Batch, Texts, join_texts
 
-Watch = Callable[[str, int, int], None]
+
+class Watch(Protocol):
+    """What is told how far a stage is: so much of a total, in bytes or another unit, and a loss where something learns."""
+
+    def __call__(self, stage: str, done: int, total: int, unit: str = "bytes", loss: float = math.nan) -> None:
+        """Called now and then while a stage runs."""
 
 
-def quiet(stage: str, done: int, total: int) -> None:
+def quiet(stage: str, done: int, total: int, unit: str = "bytes", loss: float = math.nan) -> None:
     """A watch that shows nothing."""
 
 
@@ -72,6 +79,7 @@ class Pool(Rows):
     edits: tuple[Edit, ...] = ()
     original: Table | None = None  # the row table before the first edit
     copies: dict[int, int] = field(default_factory=dict)  # shards of known content: how many before them hold the same
+    form: Form = "text"  # in which rows are handed back; they are counted as text whatever it is
 
     def __post_init__(self) -> None:
         self.planned = self.planned or plan(self.shards)
@@ -136,7 +144,7 @@ class Pool(Rows):
 
     def take(self, rows: Int64[np.ndarray, "k"]) -> Batch:
         """The batch of some rows, in row order: read alone where their place is known, otherwise with the pieces around them."""
-        if all(shard.format == "jsonl" and not shard.compression for shard in self.shards):
+        if self.form == "text" and all(shard.format == "jsonl" and not shard.compression for shard in self.shards):
             return concatenate([batch for batch in self._alone(np.sort(rows)) if len(batch)])
         return concatenate([_globally(batch, first) for first, batch in self.gather(rows, _keep)])
 
@@ -159,11 +167,15 @@ class Pool(Rows):
         for number, (first, stop) in enumerate(table.ranges):
             if mask[first:stop].any():
                 alive = table.padded(mask[first:stop], number)
-                tasks.append(self.task(self.pieces[number], (Gather(use),), alive))
+                tasks.append(self._in_form(self.task(self.pieces[number], (Gather(use),), alive)))
                 firsts.append(first)
         for first, done in zip(firsts, self.local.map(visit, tasks), strict=True):
             yield from ((first, part) for part in done.gathered)
         self.refuse_changes()
+
+    def _in_form(self, task: Visit) -> Visit:
+        """A piece read in the pool's form; where text lies in the file says nothing about turns."""
+        return task if self.form == "text" else replace(task, fields=replace(task.fields, form=self.form), index=None)
 
     @property
     def fingerprint(self) -> str:
@@ -341,6 +353,19 @@ class Pool(Rows):
         """The same pool with every readable row alive: a view, which shares everything else."""
         view = copy(self)
         view.alive = None
+        return view
+
+    def turns(self) -> Pool:
+        """The same pool, its rows handed back as marked turns (`io/row.py`): a view, whose numbers, sizes and hashes of rows
+        stay those of their text."""
+        if self.edits:
+            raise RecipeError(
+                "rows must be read as they were written to tell prompts from responses; this run edits their text (edit "
+                f"steps: {len(self.edits)}): leave out --instructions, or judge a run without edits"
+            )
+        self.count()
+        view = copy(self)
+        view.form = "turns"
         return view
 
     def edit(self, edit: Edit) -> None:

@@ -8,16 +8,16 @@ The interval inverts the very test of the verdict (Fieller), so it charges the c
 documents at once, and it holds 1 exactly when the verdict is undecided. Between budgets delta follows a monotone
 cubic in log D through the measured means (no form is imposed, nothing is extrapolated). Outside the measured
 budgets the multiplier is censored: above the largest `estimate` is null and `low` stands as a bound; below the smallest
-`high` stands.
+`high` stands. A choice trained once for each seed is paired with random's draw of that seed at every budget.
 
 Sources: Fritsch and Carlson 1980, https://doi.org/10.1137/0717021 (monotone cubic); Fieller 1954,
 https://doi.org/10.1111/j.2517-6161.1954.tb00159.x (interval of a crossing). A fitted power law with offset
-(Hoffmann et al. 2022, https://arxiv.org/abs/2203.15556) was measured beside it: docs/verify.md.
+(Hoffmann et al. 2022, https://arxiv.org/abs/2203.15556) is read beside it: power_law.py.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import final
 
@@ -28,6 +28,7 @@ from scipy.optimize import brentq
 
 from assay.errors import RecipeError
 from assay.verify import intervals
+from assay.verify.intervals import Difference
 
 LEAST_BUDGETS = 5
 
@@ -68,30 +69,64 @@ def crossing(budgets: Float[np.ndarray, "p"], gaps: Float[np.ndarray, "p"], star
 
 
 def multiplier(
-    choice: Float[np.ndarray, "d"],
+    choice: Float[np.ndarray, "*a d"],
     curve: Float[np.ndarray, "p m d"],
     budgets: Int[np.ndarray, "p"],
     sizes: Int[np.ndarray, "d"],
     start: int,
     level: float = 0.05,
 ) -> Multiplier:
-    """Compare the choice with random at each of p rising budgets (its own is `budgets[start]`) and invert.
+    """Compare the choice, one result of it or one for each draw, with random at each of p rising budgets (its own is
+    `budgets[start]`) and invert.
 
     Raises RecipeError below five budgets or where they do not rise.
     """
+    check(budgets)
+    rows = np.atleast_2d(choice)
+    mean, draws = intervals.pair(rows, curve)
+    # Where a budget is the whole pool, there is one arm, of one seed; paired with every seed of the choice it would pass for m.
+    alone = [len(rows) > 1 and place != start and not np.ptp(one, 0).any() for place, one in enumerate(curve)]
+    found = differences(mean, draws, sizes, start, level, alone)
+    return inverted(found, np.asarray(budgets, np.float64), start)
+
+
+def check(budgets: Int[np.ndarray, "p"]) -> None:
+    """Raise a sentence for budgets between which nothing can be read."""
     if len(budgets) < LEAST_BUDGETS or (np.diff(budgets) <= 0).any():
         raise RecipeError(f"random's curve needs at least {LEAST_BUDGETS} rising budgets; got {budgets.tolist()}")
+
+
+def differences(
+    choice: Float[np.ndarray, "d"],
+    curve: Float[np.ndarray, "p m d"],
+    sizes: Int[np.ndarray, "d"],
+    start: int,
+    level: float,
+    alone: Sequence[bool],
+) -> list[Difference]:
+    """The choice against random at every budget, or against the one arm that is alone there; the choice is charged what random's
+    draws differ by at its own."""
     own = intervals.spread(curve[start], sizes)
-    found = [intervals.difference(choice, draws, sizes, own, intervals.spread(draws, sizes), level) for draws in curve]
-    grid = np.asarray(budgets, np.float64)
-    ends = [
-        crossing(grid, np.array([getattr(one, name) for one in found]), start) for name in ("estimate", "low", "high")
+    return [
+        intervals.difference(
+            choice, draws.mean(0)[None] if one else draws, sizes, own, intervals.spread(draws, sizes), level
+        )
+        for draws, one in zip(curve, alone, strict=True)
     ]
-    return _bounded([float(end / grid[start]) if end else None for end in ends], found, grid / grid[start], start)
+
+
+def inverted(found: Sequence[Difference], budgets: Float[np.ndarray, "p"], start: int) -> Multiplier:
+    """The budgets at which the difference and the ends of its interval are zero, in budgets of the choice."""
+    ends = [
+        crossing(budgets, np.array([getattr(one, name) for one in found]), start)
+        for name in ("estimate", "low", "high")
+    ]
+    times = budgets / budgets[start]
+    return _bounded([float(end / budgets[start]) if end else None for end in ends], found, times, start)
 
 
 def _bounded(
-    ends: list[float | None], found: list[intervals.Difference], times: Float[np.ndarray, "p"], start: int
+    ends: list[float | None], found: Sequence[Difference], times: Float[np.ndarray, "p"], start: int
 ) -> Multiplier:
     """Turn what lies beyond the curve into bounds: the largest budget from below, the smallest from above."""
     estimate, low, high = ends
