@@ -29,8 +29,8 @@ from assay.verify import judge
 
 HELD = 300
 TRIED = {  # tokens, peak rates, rows of a step
-    "lm-nano": (1_000_000, (1e-3, 2e-3, 3e-3, 5e-3, 1e-2), (8, 16)),
-    "lm-micro": (1_000_000, (1e-3, 2e-3, 4e-3), (8,)),
+    "lm-nano": (1_000_000, (2e-3, 3e-3, 5e-3), (8, 16)),
+    "lm-micro": (500_000, (1e-3, 2e-3, 4e-3), (8,)),
     "lm-mini": (200_000, (5e-4, 1e-3, 2e-3), (8,)),
 }
 
@@ -64,13 +64,14 @@ def _batches(block: Sequences, context: int, rows: int) -> Iterator[Batch]:
 
 def main() -> None:
     """The sizes asked for, beside those that were tried before."""
-    sizes = sys.argv[2:] or list(TRIED)
     texts = [text for _, text in documents("pool_mixed.jsonl.zst")]
-    path = RESULTS / "rates.json"
-    before = json.loads(path.read_text("utf-8"))["table"]["rows"] if path.exists() else []
-    rows = [row for row in before if row[0] not in sizes] + [row for size in sizes for row in tried(size, texts)]
     columns = ["proxy", "tokens", "rows of a step", "peak rate", "bits per byte, held out"]
-    record("rates", {"table": {"columns": columns, "rows": rows}})
+    path = RESULTS / "rates.json"
+    for size in sys.argv[2:] or TRIED:
+        found = tried(size, texts)
+        before = json.loads(path.read_text("utf-8"))["table"]["rows"] if path.exists() else []
+        rows = sorted([row for row in before if row[0] != size] + found, key=lambda row: list(TRIED).index(row[0]))
+        record("rates", {"table": {"columns": columns, "rows": rows}})
 
 
 if __name__ == "__main__":

@@ -67,8 +67,8 @@ class CausalConfig:
 
 SIZES: Mapping[str, CausalConfig] = MappingProxyType(
     {
-        "lm-nano": CausalConfig(Shape(64, 4, 2, 176), rate=1e-2),
-        "lm-micro": CausalConfig(Shape(128, 6, 4, 352), rate=5e-3),
-        "lm-mini": CausalConfig(Shape(320, 8, 5, 864), rate=2e-3),
+        "lm-nano": CausalConfig(Shape(64, 4, 2, 176), rate=3e-3),
+        "lm-micro": CausalConfig(Shape(128, 6, 4, 352), rate=2e-3),
+        "lm-mini": CausalConfig(Shape(320, 8, 5, 864), rate=1e-3),
     }
 )
