@@ -64,7 +64,7 @@ run: install
 	@$(BIN)/python -c 'import json; print("verdict   ", json.load(open("run/verdict.json"))["sentence"])'
 
 test: .venv/.installed-test
-	$(BIN)/python -m pytest -q $(TESTS)
+	$(BIN)/python -m pytest -q -n auto --maxprocesses 4 --dist loadfile $(TESTS)
 
 bench: .venv/.installed-test $(PEERS)/.installed
 	@for script in $(BENCHES); do echo "== $$script"; ASSAY_DATA=$(DATA) $(BIN)/python $$script $(DATA) || exit 1; done

@@ -38,8 +38,11 @@ class Ran:
     output: str
 
 
-def run(command: list[str | Path], watch: bool = False, variables: dict[str, str] | None = None) -> Ran:
-    """Run a command in a session of its own and wait for it; a failure stops the bench with what it printed."""
+def run(
+    command: list[str | Path], watch: bool = False, variables: dict[str, str] | None = None, every: float = 0.05
+) -> Ran:
+    """Run a command in a session of its own and wait for it, looking at its memory `every` so many seconds where it is
+    watched; a failure stops the bench with what it printed."""
     environment = {**os.environ, **(variables or {})}
     log = WORK / f"output-{os.getpid()}.txt"
     WORK.mkdir(exist_ok=True)
@@ -51,7 +54,7 @@ def run(command: list[str | Path], watch: bool = False, variables: dict[str, str
         peak = 0
         while watch and process.poll() is None:
             peak = max(peak, summed_pss(process.pid))
-            time.sleep(0.05)
+            time.sleep(every)
         code = process.wait()
         seconds = time.perf_counter() - start
     output = log.read_text("utf-8", "replace")

@@ -11,6 +11,7 @@ What lies between the two marks is replaced. A table whose JSON is not there yet
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import re
 from pathlib import Path
@@ -184,9 +185,58 @@ ADAPTERS = {
 }  # fmt: skip
 
 
+def reliability() -> str:
+    """What was survived, in one table, from the results of several proofs."""
+    rows: list[list[str]] = []
+    if faults := kept("faults"):
+        rows += [
+            ["kills with -9, at moments spread over every stage", f"{faults['kills']}"],
+            ["reruns that gave the same bytes", f"{faults['same']} of {faults['kills']}"],
+            ["finished shards that a rerun made again", f"{faults['redone']}"],
+            ["rows through these reruns", f"{faults['rows_through']:,}"],
+            ["rows lost", f"{faults['rows_lost']}"],
+        ]
+    if kills := kept("kills"):
+        rows += [[f"kills in storms: {row[0]}", f"{row[2]}; same bytes {row[3]}"] for row in kills["table"]["rows"]]
+    if fuzz := kept("fuzz"):
+        rows += [
+            ["inputs tried by fuzzing readers and recipes", f"{fuzz['executions']:,}"],
+            ["of these that crashed or lost a row", f"{fuzz['crashes']}"],
+        ]
+    if steps := kept("scale").get("steps"):
+        largest = max(steps, key=lambda one: (one["gigabytes"], one["rows"]))
+        close = max(steps, key=lambda one: one["peak"] / one["allowed"])
+        rows += [
+            ["largest pool", f"{largest['gigabytes']} GB, {largest['rows']:,} rows"],
+            ["runs within their memory ceiling (2 GB and 64 bytes a row)",
+             f"{sum(one['peak'] <= one['allowed'] for one in steps)} of {len(steps)}"],
+            ["closest to the ceiling", f"{close['peak'] / 1e6:,.0f} of {close['allowed'] / 1e6:,.0f} MB "
+                                       f"({close['verb']}, {close['gigabytes']} GB)"],
+        ]  # fmt: skip
+    return grid(["what", "measured"], rows, (1,)) if rows else "Not measured yet: `make prove`.\n"
+
+
+def kept(name: str) -> dict:
+    """One result, empty where there is none yet."""
+    path = RESULTS / f"{name}.json"
+    return json.loads(path.read_text("utf-8")) if path.exists() else {}
+
+
+def faults_tried() -> str:
+    """What was broken on purpose; the list is kept beside this file."""
+    spec = importlib.util.spec_from_file_location("faults_tried", Path(__file__).parent / "faults_tried.py")
+    listed = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(listed)
+    return grid(**listed.table())
+
+
+# Tables that are not one result's.
+WHOLE = {"ratios": ratios, "reliability": reliability, "faults-tried": faults_tried}
+
+
 def rendered(text: str) -> str:
     """A document with every marked table made anew."""
-    return MARKED.sub(lambda found: found[1] + (ratios() if found[2] == "ratios" else table(found[2])) + found[4], text)
+    return MARKED.sub(lambda found: found[1] + WHOLE.get(found[2], lambda: table(found[2]))() + found[4], text)
 
 
 if __name__ == "__main__":

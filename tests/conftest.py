@@ -10,7 +10,10 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
+settings.register_profile("assay", deadline=None)  # machines are shared: slowness of one example says nothing
+settings.load_profile("assay")
 ROOT = Path(__file__).parent.parent
 MAY_LACK = ("needs GPU", "needs ../shared/data")
 

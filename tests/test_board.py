@@ -20,6 +20,7 @@ from assay.errors import RecipeError
 from assay.io import files
 from assay.recipe import read_tree
 from assay.report import board as page
+from assay.run.workers import Crew
 from assay.runs import Run
 
 DATA = ROOT / "examples" / "data"
@@ -142,7 +143,7 @@ def test_a_cell_says_what_verify_says_of_its_run(worked: tuple[Path, Any]):
     asked = trial.Asked(
         ("eval.jsonl",), ("general.jsonl",), seeds=3, units=one["units"], cache=str(folder / "elsewhere")
     )
-    again = trial.verify(_run(folder, one), asked, 1)
+    again = trial.verify(_run(folder, one), asked, Crew(1))
     assert again["difference"] == kept["difference"], "trained anew, without the store's trials"
 
 
@@ -262,7 +263,7 @@ def test_a_dry_run_writes_nothing_and_a_limit_is_kept(worked: tuple[Path, Any]):
 
 def test_a_changed_eval_set_is_judged_anew(worked: tuple[Path, Any]):
     folder, _ = worked
-    board, how = parsed(), run.How(folder / "out", workers=1)
+    board, how = parsed(), run.How(folder / "out", crew=Crew(1))
     assert run.kept(cells.cells(board, board.proxies[0], board.methods)[0], how) is not None
     text = (folder / "eval.jsonl").read_bytes()
     (folder / "eval.jsonl").write_bytes(text + b'{"text": "one more document of held-out text"}\n')
@@ -392,7 +393,7 @@ def test_a_proxy_with_best_waits_until_the_one_before_is_through(
 ):
     monkeypatch.chdir(folder)
     board = parsed(BOARD + '\n[[proxy]]\nname = "lm-nano"\nbest = 1\nbudgets = ["6%bytes"]\n')
-    how = run.How(tmp_path, workers=1)
+    how = run.How(tmp_path, crew=Crew(1))
     first = [cell for cell, _ in run.rows_of(board, how)]
     assert {cell.proxy.name for cell in first} == {"ngram"}
     for place, cell in enumerate(first):

@@ -21,6 +21,7 @@ from assay.errors import RecipeError, RunError
 from assay.handout import SHIPPED, HandoutAsked, preview
 from assay.io import export
 from assay.models import ngram
+from assay.run.workers import Crew
 from assay.runs import Run
 from assay.types import Texts
 
@@ -130,7 +131,7 @@ def test_results_of_a_trainer_of_one_s_own_say_what_verify_says(run: Run, tmp_pa
     assert answer.code == 0, answer.err
     own = json.loads((run.path / "verdict.json").read_bytes())
     asked = trial.Asked((str(run.path.parent / "held.jsonl"),), seeds=5, units="20kB")
-    built_in = trial.verify(run, asked, workers=1)
+    built_in = trial.verify(run, asked, Crew(1))
     reported = {(one["arm"], one["seed"]): one["value"] for one in results if one["budget"] == 20_000}
     compared = [one for one in built_in["arms"] if one["name"] in ("choice", "random", "length")]
     assert len(compared) >= 11
@@ -246,30 +247,30 @@ def test_a_killed_call_goes_on_and_another_request_is_refused(
     monkeypatch.setattr(handout, "_counted", lambda batch, counter: counted.append(1) or honest(batch, counter))
     monkeypatch.setattr(export, "write_lines", dies)
     with pytest.raises(KeyboardInterrupt):
-        handout.handout(run, asked, out, 1)
+        handout.handout(run, asked, out, Crew(1))
     assert not (out / "arms.json").exists() and len(list((out / "rows").iterdir())) == 2
     monkeypatch.setattr(export, "write_lines", lambda path, *rest: written.append(path) or real(path, *rest))
     before = len(counted)
-    told = handout.handout(run, asked, out, 1)
+    told = handout.handout(run, asked, out, Crew(1))
     assert len(written) == len(set(written)) == 6 == len(told["arms"])
     assert len(counted) == before + 1  # the sample of rows only
-    assert handout.handout(run, asked, out, 1) == told and len(written) == 6
-    handout.handout(run, asked, tmp_path / "afresh", 1)
+    assert handout.handout(run, asked, out, Crew(1)) == told and len(written) == 6
+    handout.handout(run, asked, tmp_path / "afresh", Crew(1))
     for name in ["manifest.parquet", "arms.json", *(arm["file"] for arm in told["arms"])]:
         assert (out / name).read_bytes() == (tmp_path / "afresh" / name).read_bytes()
     with pytest.raises(RunError, match="another request"):
-        handout.handout(run, HandoutAsked(seeds=4), out, 1)
+        handout.handout(run, HandoutAsked(seeds=4), out, Crew(1))
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine/notes.txt").write_text("mine")
     with pytest.raises(RunError, match="holds other files"):
-        handout.handout(run, asked, tmp_path / "mine", 1)
+        handout.handout(run, asked, tmp_path / "mine", Crew(1))
 
 
 def test_a_dry_run_prints_sizes_and_writes_nothing(run: Run, tmp_path: Path) -> None:
     answer = assay("arms", run.path, "--dry-run", "--units", "20kB", "-o", tmp_path / "arms", "-j", "1")
     assert answer.code == 0 and not (tmp_path / "arms").exists()
     assert "20,000 bytes for each arm" in answer.out and "random 2" in answer.out and "rs2 is left out" in answer.out
-    about = preview(run, HandoutAsked(), 1)
+    about = preview(run, HandoutAsked(), Crew(1))
     exact = _arms(run, tmp_path / "arms")
     assert about["estimate"] and about["budget"] == pytest.approx(exact["budget"], rel=0.1)
     assert "about" in assay("arms", run.path, "--dry-run", "-j", "1").out
@@ -303,10 +304,10 @@ def test_a_cleaned_pool_and_other_runs_are_arms(run: Run, tmp_path: Path) -> Non
     asked = trial.Asked(
         (str(run.path.parent / "held.jsonl"),), against=("random", "cleaned", str(tmp_path / "clean")), seeds=3
     )
-    found = trial.verify(Run(tmp_path / "run"), asked, 1)
+    found = trial.verify(Run(tmp_path / "run"), asked, Crew(1))
     assert {"cleaned", "run clean"} <= {arm["name"] for arm in found["arms"]} and found["against"] == "random"
     with pytest.raises(RunError, match="same pool"):
-        handout.handout(run, HandoutAsked(arms=("choice", "random", str(tmp_path / "clean"))), tmp_path / "other", 1)
+        handout.handout(run, HandoutAsked(arms=("choice", "random", str(tmp_path / "clean"))), tmp_path / "other", Crew(1))
     assert pool.exists()
 
 
@@ -328,7 +329,7 @@ def test_edited_texts_are_what_is_counted_and_written(tmp_path: Path) -> None:
     assert sum(len(text.encode()) for text in texts) == told["arms"][0]["written_units"]
     done(pool, "--method", "random", "--budget", "20%", "--out", tmp_path / "plain")
     with pytest.raises(RunError, match="edit texts as"):
-        handout.handout(run, HandoutAsked(arms=("choice", str(tmp_path / "plain"))), tmp_path / "other", 1)
+        handout.handout(run, HandoutAsked(arms=("choice", str(tmp_path / "plain"))), tmp_path / "other", Crew(1))
 
 
 def test_an_arm_s_rows_stream_into_torch_in_the_order_of_training(run: Run, tmp_path: Path) -> None:

@@ -44,10 +44,13 @@ method = "dsir"
 name = "ngram"
 units = 9_000
 """
-ELSEWHERE = (  # what asks for more than this pool has: its own tests have a server, conversations, a trained network
+# What asks for more than this pool has: its own tests have a server, conversations, a trained network, a cluster, a store.
+ELSEWHERE = (
     "assay rate ",
     " --instructions ",
     "lm-nano",
+    " --engine ray ",
+    "s3://",
 )
 
 

@@ -17,13 +17,14 @@ from assay import __version__, catalog
 from assay.contracts import Explainer
 from assay.decide import Decision
 from assay.editing import restore
-from assay.io import files, store
+from assay.io import files, mirror, store
 from assay.io.fields import Fields
 from assay.io.sources import Piece, Shard, find
 from assay.outputs import STAYS, Ledger
 from assay.recipe import Recipe, to_tree
 from assay.run.local import Local
 from assay.run.passes import Pool, Watch, quiet
+from assay.run.workers import Workers
 from assay.runs import Run
 from assay.state import State
 from assay.steps import Step
@@ -54,6 +55,7 @@ def write(recipe: Recipe, out: Path, state: State, decision: Decision | None, le
         **_amounts(state, recipe, decision, ledger),
         "seconds": round(time.time() - started, 3),
         "stages": [_stage(stage) for stage in pool.stages],
+        "engine": "ray" if pool.local.apart else "local",
         "quarantine": _quarantine(pool),
         "notes": [*pool.notes, *state.notes, *(decision.notes if decision is not None else ())],
         "status": ledger.stays,
@@ -81,7 +83,7 @@ def write(recipe: Recipe, out: Path, state: State, decision: Decision | None, le
 def _place_of_store(pool: Pool, out: Path) -> str:
     """Where the signals lie: relative to the run folder if inside it, so that the folder may be moved."""
     root, own = pool.store.root.absolute(), out.absolute()
-    return str(root.relative_to(own) if root.is_relative_to(own) else root)
+    return str(root.relative_to(own)) if root.is_relative_to(own) else files.address(root)
 
 
 def inputs(state: State, recipe: Recipe) -> str:
@@ -167,6 +169,7 @@ def _stage(stage: Any) -> dict[str, Any]:
         "seconds": round(stage.seconds, 3),
         "bytes": stage.bytes,
         "peak_mb": round(stage.peak / 1e6, 1),
+        **({"nodes": stage.places} if stage.places else {}),
     }
 
 
@@ -180,15 +183,16 @@ def _quarantine(pool: Pool) -> list[dict[str, Any]]:
     return sorted(found.values(), key=lambda told: -told["rows"])
 
 
-def reopen(run: Run, local: Local, watch: Watch = quiet) -> Pool:
+def reopen(run: Run, local: Workers, watch: Watch = quiet) -> Pool:
     """The pool of a finished run, from the store alone."""
     told = run.facts
+    files.refuse_paths([*(shard["name"] for shard in told["shards"]), *told["signals"].values(), *told["fits"]], run.path)
     shards = tuple(Shard(**{**shard, "files": tuple(shard["files"])}) for shard in told["shards"])
     fields = _fields(told["fields"])
     others = {int(index): _fields(other) for index, other in told["other_fields"].items()}
     stats = {int(index): stat for index, stat in told["stats"].items()}
     pieces = tuple(Piece(shards[index], *place) for index, *place in told["pieces"])
-    kept = store.Store(run.path / told["store"])
+    kept = store.Store(run.store)
     return Pool(shards, fields, kept, local, told["limit"], watch, stats, planned=pieces, others=others)
 
 
@@ -196,7 +200,7 @@ def _fields(told: dict[str, Any]) -> Fields:
     return Fields(**{**told, "extra": tuple(told["extra"])})
 
 
-def reopen_edited(run: Run, local: Local, watch: Watch = quiet) -> Pool:
+def reopen_edited(run: Run, local: Workers, watch: Watch = quiet) -> Pool:
     """The same, its texts as the run's edits made them."""
     pool = reopen(run, local, watch)
     if run.facts["edits"]:
@@ -209,7 +213,7 @@ def reopen_edited(run: Run, local: Local, watch: Watch = quiet) -> Pool:
 def fits(run: Run) -> dict[str, Fitted]:
     """What the scorers of a run had learnt."""
     return {
-        name: Fitted(store.load_named(path) if (path := run.path / "fitted" / f"{name}.npz").exists() else {}, notes)
+        name: Fitted(store.load_named(path) if mirror.present(path := run.path / "fitted" / f"{name}.npz") else {}, notes)
         for name, notes in run.facts["fits"].items()
     }
 

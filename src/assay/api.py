@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, final
 from assay import flags, recipe
 from assay.errors import RecipeError
 from assay.general import SHARES
-from assay.io import files
+from assay.io import files, mirror
 
 if TYPE_CHECKING:
     from assay.run.passes import Pool as Opened
@@ -122,6 +122,8 @@ def select(
     bad: Any = None,
     top: str | None = None,
     workers: int | None = 1,
+    engine: str | None = None,
+    address: str | None = None,
     memory: str | None = None,
     store: str | Path | None = None,
 ) -> Run:
@@ -130,7 +132,8 @@ def select(
     `pool` is a `Pool`, anything that `read` takes, the path of a recipe, or a finished `Run` to decide again on. Without
     `out` the run lies in a temporary folder.
     """
-    from assay import commands, engine
+    from assay import commands
+    from assay.engine import run as work
     from assay.runs import Run
 
     given = flags.given({
@@ -142,11 +145,11 @@ def select(
         **_cleaning(recipe, model, eval, dedup, keep, good, bad, top, out),
     })  # fmt: skip
     if isinstance(pool, Run):
-        wanted, earlier = commands.compose([str(pool.path)], given)
+        wanted, earlier = commands.compose([files.address(pool.path)], given)
     else:
         source = _source(pool)
         wanted, earlier = commands.compose(_settled(source, out), {**source.read, **given})
-    return engine.run(wanted, _how(workers, store, memory).place(_place(out), None, quiet), earlier)
+    return work(wanted, _how(workers, store, memory, engine, address).place(_place(out), None, quiet, wanted), earlier)
 
 
 def clean(
@@ -170,6 +173,8 @@ def clean(
     compression: str | None = None,
     seed: int | None = None,
     workers: int | None = 1,
+    engine: str | None = None,
+    address: str | None = None,
     memory: str | None = None,
     store: str | Path | None = None,
 ) -> Run:
@@ -177,7 +182,8 @@ def clean(
 
     `pool` is what `select` takes; a finished `Run` of `clean` lends what it measured, so that another threshold reads no text.
     """
-    from assay import commands, engine
+    from assay import commands
+    from assay.engine import run as work
     from assay.runs import Run
 
     given = flags.given({
@@ -185,9 +191,9 @@ def clean(
         "rows": rows, "format": format, "compression": compression, "seed": seed,
         **_cleaning(recipe, model, eval, dedup, keep, good, bad, top, out),
     })  # fmt: skip
-    source = read(str(pool.path)) if isinstance(pool, Run) else _source(pool)
+    source = read(files.address(pool.path)) if isinstance(pool, Run) else _source(pool)
     wanted, known = commands.compose_clean(_settled(source, out), {**source.read, **given})
-    return engine.run(wanted, _how(workers, store, memory).place(_place(out), known, quiet))
+    return work(wanted, _how(workers, store, memory, engine, address).place(_place(out), known, quiet, wanted))
 
 
 def _cleaning(
@@ -212,13 +218,15 @@ def _paths(examples: Any, out: str | Path | None) -> list[str] | None:
 
 
 def _place(out: str | Path | None) -> Path:
-    return Path(out) if out is not None else Path(files.temporary_folder("assay-run-"))
+    return mirror.folder(out) if out is not None else Path(files.temporary_folder("assay-run-"))
 
 
-def _how(workers: int | None, store: str | Path | None, memory: str | None) -> Any:
+def _how(
+    workers: int | None, store: str | Path | None, memory: str | None, engine: str | None, address: str | None
+) -> Any:
     from assay.commands import How
 
-    return How(workers, None if store is None else Path(store), memory)
+    return How(workers, None if store is None else mirror.folder(store), memory, engine=engine, address=address)
 
 
 def quiet(stage: str, done: int, total: int) -> None:
@@ -236,8 +244,9 @@ def _settled(source: Pool, out: str | Path | None) -> list[str]:
     from assay import outputs
     from assay.io import frames
 
-    outputs.refuse_others(Path(out))
-    return frames.settle(source.paths, str(Path(out) / "pool"))
+    place = mirror.folder(out)
+    outputs.refuse_others(place)
+    return [files.address(path) for path in frames.settle(source.paths, str(place / "pool"))]
 
 
 def _source(pool: Any) -> Pool:
@@ -252,7 +261,7 @@ def _listed(value: Any) -> list[Any]:
 def _folder(run: str | Path | Run) -> str:
     from assay.runs import Run
 
-    return str(run.path) if isinstance(run, Run) else str(run)
+    return files.address(run.path) if isinstance(run, Run) else str(run)
 
 
 def verify(
@@ -273,6 +282,8 @@ def verify(
     decontaminate: bool = False,
     cache: str | Path | None = None,
     workers: int | None = 1,
+    engine: str | None = None,
+    address: str | None = None,
 ) -> dict[str, Any]:
     """Test a run's choice against random at equal bytes; returns what `verdict.json` holds.
 
@@ -290,4 +301,5 @@ def verify(
         "decontaminate": decontaminate, "cache": None if cache is None else str(cache),
         "sweep": sweep, "shares": SHARES if shares is None else _listed(shares),
     })  # fmt: skip
-    return trial.verify(run if isinstance(run, Run) else Run(Path(run)), asked, workers)
+    crew = _how(workers, None, None, engine, address).crew()
+    return trial.verify(run if isinstance(run, Run) else Run(mirror.folder(run)), asked, crew)

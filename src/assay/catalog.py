@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import hashlib
 import importlib
 import inspect
 import math
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from assay.errors import RecipeError, suggest
+from assay.run import source
 
 KINDS = ("annotate", "filter", "score", "group", "select", "mix", "sample", "edit")
 _HERE = Path(__file__).parent
@@ -64,19 +64,7 @@ def load(kind: str, name: str) -> type:
 def source_digest(kind: str, name: str) -> str:
     """A digest of the method's own source and of all kernels: what an older version of them computed is never taken for
     its own."""
-    source = inspect.getsource(inspect.getmodule(load(kind, name)) or load(kind, name))
-    return hashlib.sha256(source.encode() + _kernels_digest()).hexdigest()[:16]
-
-
-@functools.cache
-def _kernels_digest() -> bytes:
-    """Over every module that methods compute with; a few dozen small files."""
-    state = hashlib.sha256()
-    for folder in ("kernels", "models"):
-        for module in sorted(pkgutil.iter_modules([str(_HERE / folder)]), key=lambda module: module.name):
-            spec = module.module_finder.find_spec(module.name)  # type: ignore[call-arg]
-            state.update((spec.loader.get_data(spec.origin)) if spec is not None and spec.origin else b"")
-    return state.digest()
+    return source.source_digest(load(kind, name))
 
 
 def _is_method(found: type, module: str) -> bool:

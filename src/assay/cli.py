@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from assay.report.options import (
+    Address,
     Against,
     Bad,
     BudgetOption,
@@ -21,6 +22,7 @@ from assay.report.options import (
     Decontaminate,
     Dedup,
     DryRun,
+    EngineName,
     Epochs,
     Eval,
     EvalItems,
@@ -112,6 +114,8 @@ def select(
     top: Top = None,
     seed: Seed = None,
     workers: Workers = None,
+    engine: EngineName = None,
+    address: Address = None,
     memory: Memory = None,
     store: StoreFolder = None,
     dry_run: DryRun = False,
@@ -119,8 +123,8 @@ def select(
 ) -> None:
     """Choose rows from a pool, perhaps after cleaning it, or decide again on a finished run."""
     given = _given(locals())
-    commands = _commands(workers, dry_run)
-    commands.select(pool, out, given, commands.How(workers, store, memory, dry_run, quiet))
+    commands = _commands(workers, dry_run or engine == "ray")
+    commands.select(pool, out, given, commands.How(workers, store, memory, dry_run, quiet, engine, address))
 
 
 @app.command()
@@ -151,6 +155,8 @@ def clean(
     tokenizer: Tokenizer = None,
     seed: Seed = None,
     workers: Workers = None,
+    engine: EngineName = None,
+    address: Address = None,
     memory: Memory = None,
     store: StoreFolder = None,
     dry_run: DryRun = False,
@@ -158,11 +164,11 @@ def clean(
 ) -> None:
     """Drop what is bad, doubled or in an eval set, and keep the rest, with a reason for every row."""
     given = _given(locals())
-    commands = _commands(workers, dry_run)
-    commands.clean(pool, out, given, commands.How(workers, store, memory, dry_run, quiet))
+    commands = _commands(workers, dry_run or engine == "ray")
+    commands.clean(pool, out, given, commands.How(workers, store, memory, dry_run, quiet, engine, address))
 
 
-_HOW = ("pool", "out", "workers", "memory", "store", "dry_run", "quiet")
+_HOW = ("pool", "out", "workers", "engine", "address", "memory", "store", "dry_run", "quiet")
 
 
 def _given(values: dict[str, Any]) -> dict[str, Any]:
@@ -207,6 +213,8 @@ def verify(
     decontaminate: Decontaminate = False,
     cache: Cache = None,
     workers: Workers = None,
+    engine: EngineName = None,
+    address: Address = None,
     quiet: Quiet = False,
 ) -> None:
     """Test a choice against random at equal cost, on held-out text."""
@@ -217,7 +225,7 @@ def verify(
         "seeds": seeds, "epochs": epochs, "units": units, "instructions": instructions, "decontaminate": decontaminate,
         "cache": cache, "results": results, "sweep": sweep, "shares": [shares] if shares else None,
     }  # fmt: skip
-    commands.verify(run, asked, workers, quiet)
+    commands.verify(run, asked, commands.How(workers, engine=engine, address=address).crew(), quiet)
 
 
 @app.command()
@@ -278,13 +286,15 @@ def arms(
     write: Annotated[str, typer.Option(help="manifest (which rows), or rows (copies of them too)")] = "manifest",
     format: Annotated[str, typer.Option(help="of copied rows: jsonl or parquet")] = "jsonl",
     workers: Workers = None,
+    engine: EngineName = None,
+    address: Address = None,
     dry_run: DryRun = False,
     quiet: Quiet = False,
 ) -> None:
     """Write the choice and its random rivals at equal cost, for a trainer of your own."""
     given = {name: value for name, value in locals().items() if name not in ("run", *_HOW)}
-    commands = _commands(workers, dry_run)
-    commands.arms(run, out, given, commands.How(workers, None, None, dry_run, quiet))
+    commands = _commands(workers, dry_run or engine == "ray")
+    commands.arms(run, out, given, commands.How(workers, None, None, dry_run, quiet, engine, address))
 
 
 @app.command()
@@ -322,14 +332,16 @@ def board(
     ] = None,
     limit: Annotated[int | None, typer.Option(help="work at most N cells now", min=1, show_default=False)] = None,
     workers: Workers = None,
+    engine: EngineName = None,
+    address: Address = None,
     memory: Memory = None,
     store: StoreFolder = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="print the cells and the time they would take")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="no line for each cell")] = False,
 ) -> None:
     """Judge many methods on many tasks side by side, and write the pages."""
-    commands = _commands(workers, dry_run)
-    commands.board(board, out, only or [], limit, commands.How(workers, store, memory, dry_run, quiet))
+    commands = _commands(workers, dry_run or engine == "ray")
+    commands.board(board, out, only or [], limit, commands.How(workers, store, memory, dry_run, quiet, engine, address))
 
 
 def _version(wanted: bool) -> None:
@@ -366,9 +378,12 @@ def main() -> None:
             _stop(
                 _slip(error), 2
             )  # the help that answers a command without arguments was shown already, and says nothing more
-        if not isinstance(error, AssayError):
-            raise
-        _stop(str(error), 2)
+        if isinstance(error, AssayError):
+            _stop(str(error), 2)
+        import traceback
+
+        _say(traceback.format_exc())  # a fault of ours: everything that helps to find it, but for secrets in URLs
+        sys.exit(1)
 
 
 def _slip(error: Any) -> str:
@@ -387,5 +402,14 @@ def _slip(error: Any) -> str:
 
 def _stop(sentence: str, code: int) -> None:
     if sentence:
-        typer.echo(f"assay: {sentence}", err=True)
+        _say(f"assay: {sentence}")
     sys.exit(code)
+
+
+def _say(words: str) -> None:
+    """Words on standard error: no secret of a URL, and nothing that a terminal would take for a command."""
+    from assay.errors import masked
+    from assay.io.mirror import told
+    from assay.report.wording import visible
+
+    typer.echo(visible(masked(told(words))), err=True)

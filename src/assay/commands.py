@@ -13,11 +13,13 @@ import numpy as np
 
 from assay import catalog, engine, flags, gallery, recipe
 from assay.errors import AssayError, RecipeError
-from assay.io import files
+from assay.io import files, mirror
+from assay.io.sources import kind_of
 from assay.recipe import Recipe
 from assay.report import terminal
 from assay.report.progress import Bars
 from assay.run.passes import Watch
+from assay.run.workers import Crew
 from assay.runs import Run
 from assay.steps import Step
 from assay.types import Budget
@@ -33,11 +35,18 @@ class How:
     memory: str | None = None
     dry_run: bool = False
     quiet: bool = False
+    engine: str | None = None
+    address: str | None = None
 
-    def place(self, out: Path, store: Path | None, watch: Watch) -> engine.Place:
+    def crew(self, wanted: Recipe | None = None) -> Crew:
+        """Who works: what the flags say, else what the recipe says."""
+        named = "local" if wanted is None else wanted.engine
+        return Crew(self.workers, self.engine or ("ray" if self.address else named), self.address)
+
+    def place(self, out: Path, store: Path | None, watch: Watch, wanted: Recipe | None = None) -> engine.Place:
         """Where the run lies and how it is worked."""
         limit = engine.MEMORY if self.memory is None else memory(self.memory)
-        return engine.Place(out, self.store or store, self.workers, watch, limit)
+        return engine.Place(out, self.store or store, self.crew(wanted), watch, limit)
 
 
 def memory(text: str) -> int:
@@ -57,7 +66,7 @@ def select(pool: Sequence[str], out: Path | None, given: dict[str, Any], how: Ho
     wanted, earlier = compose(pool, given)
     run = _run(wanted, out, how, earlier)
     if run is not None and wanted.verify.eval:
-        verify(run.path, msgspec.structs.asdict(wanted.verify), how.workers, how.quiet)
+        verify(run.path, msgspec.structs.asdict(wanted.verify), how.crew(wanted), how.quiet)
 
 
 def clean(pool: Sequence[str], out: Path | None, given: dict[str, Any], how: How) -> None:
@@ -76,8 +85,8 @@ def _run(wanted: Recipe, out: Path | None, how: How, earlier: Run | None, store:
     if out is None:
         raise RecipeError("give --out FOLDER, where the run is to be written")
     with Bars(how.quiet) as bars:
-        run = engine.run(wanted, how.place(out, store, bars.watch), earlier)
-    terminal.show(run.summary(), run.verdict, terminal.console(), str(out))
+        run = engine.run(wanted, how.place(out, store, bars.watch, wanted), earlier)
+    terminal.show(run.summary(), run.verdict, terminal.console(), files.address(out))
     return run
 
 
@@ -93,13 +102,14 @@ def compose(pool: Sequence[str], given: dict[str, Any]) -> tuple[Recipe, Run | N
     if earlier.recipe.select is None:
         if (rows := earlier.recipe.write.rows) != "rows":
             raise RecipeError(
-                f"{earlier.path} wrote {rows} and no rows to choose from; clean again with --write rows, or select from its pool"
+                f"{files.address(earlier.path)} wrote {rows} and no rows to choose from; clean again with --write rows, or "
+                "select from its pool"
             )
         if not earlier.facts["counts"]["kept"]:
             raise RecipeError(
-                f"{earlier.path} must hold rows to choose from, and its cleaning kept none: loosen its rules"
+                f"{files.address(earlier.path)} must hold rows to choose from, and its cleaning kept none: loosen its rules"
             )
-        return recipe.parse(flags.tree({"pool": [str(earlier.path / "selected")]}, given)), None
+        return recipe.parse(flags.tree({"pool": [files.address(earlier.path / "selected")]}, given)), None
     return again(earlier, given), earlier
 
 
@@ -109,7 +119,7 @@ def compose_clean(pool: Sequence[str], given: dict[str, Any]) -> tuple[Recipe, P
         return recipe.parse(flags.clean_tree(opened(pool[0]), given)), None
     if (earlier := finished(pool)) is None:
         return recipe.parse(flags.clean_tree({"pool": list(pool)}, given)), None
-    return recipe.parse(flags.clean_tree(earlier.tree, given)), (earlier.path / earlier.facts["store"])
+    return recipe.parse(flags.clean_tree(earlier.tree, given)), earlier.store
 
 
 def opened(path: str) -> dict[str, Any]:
@@ -119,7 +129,10 @@ def opened(path: str) -> dict[str, Any]:
 
 def finished(pool: Sequence[str]) -> Run | None:
     """The finished run that the arguments name, if that is what they do."""
-    return Run(Path(pool[0])) if len(pool) == 1 and (Path(pool[0]) / "recipe.json").exists() else None
+    if len(pool) != 1 or (files.is_url(pool[0]) and kind_of(pool[0])[0]):
+        return None
+    place = Path(pool[0]) if not files.is_url(pool[0]) or not mirror.plain(pool[0]) else mirror.folder(pool[0])
+    return Run(place) if mirror.present(place / "recipe.json") else None
 
 
 def again(earlier: Run, given: dict[str, Any]) -> Recipe:
@@ -147,7 +160,7 @@ def _scored(wanted: Recipe) -> tuple[Step, ...]:
     return wanted.steps[: last + 1]
 
 
-def verify(path: Path, given: dict[str, Any], workers: int | None, quiet: bool) -> None:
+def verify(path: Path, given: dict[str, Any], crew: Crew, quiet: bool) -> None:
     """`assay verify`: the choice against random, on held-out text."""
     from assay import trial
 
@@ -159,7 +172,7 @@ def verify(path: Path, given: dict[str, Any], workers: int | None, quiet: bool) 
         raise RecipeError("give --eval FILE with held-out text of what you want, or --results FILE of your own trainer")
     asked = trial.asking(given)
     with Bars(quiet) as bars:
-        verdict = trial.verify(run, asked, workers, bars.watch)
+        verdict = trial.verify(run, asked, crew, bars.watch)
     terminal.show_verdict(verdict, terminal.console())
 
 
@@ -172,12 +185,13 @@ def arms(path: Path, out: Path | None, given: dict[str, Any], how: How) -> None:
     known |= {"arms": handout.arms_of(known["arms"])} if "arms" in known else {}
     run, asked = Run(path), handout.HandoutAsked(**known)
     if how.dry_run:
-        show_arms(handout.preview(run, asked, how.workers), terminal.console(), None)
+        show_arms(handout.preview(run, asked, how.crew()), terminal.console(), None)
         return
     if out is None:
         raise RecipeError("give --out FOLDER, where the arms are to be written")
+    files.here(out, "--out of assay arms")
     with Bars(how.quiet) as bars:
-        told = handout.handout(run, asked, out, how.workers, bars.watch)
+        told = handout.handout(run, asked, out, how.crew(), bars.watch)
     show_arms(told, terminal.console(), str(out))
 
 
@@ -190,7 +204,7 @@ def report(path: Path, quiet: bool) -> None:
     facts = explain.facts(run)
     files.write_json(str(path / "facts.json"), facts)
     files.write_bytes(str(path / "report.html"), render(facts, run.verdict).encode("utf-8"))
-    terminal.show(facts, run.verdict, terminal.console(), str(path))
+    terminal.show(facts, run.verdict, terminal.console(), files.address(path))
 
 
 def why(path: Path, row: str) -> None:
@@ -223,6 +237,7 @@ def rate(pool: Sequence[str], out: Path | None, asked: dict[str, Any], read: dic
 
     if out is None:
         raise RecipeError("give --out FOLDER, where the ratings are to be written")
+    files.here(out, "--out of assay rate")
     wanted = rating.RateAsked(**flags.given(asked), read=recipe.parse_read(flags.given(read)))
     console = terminal.console()
     with Bars(quiet) as bars:
@@ -256,7 +271,7 @@ def board(path: Path, out: Path | None, words: Sequence[str], limit: int | None,
     wanted, console = played.Wanted(limit, played.only(words, wanted_board)), terminal.console()
     place = played.place(out)
     bound = engine.MEMORY if how.memory is None else memory(how.memory)
-    worked = played.How(place, how.store, how.workers, bound)
+    worked = played.How(place, how.store, how.crew(), bound)
     if how.dry_run:
         page.show_plan(played.plan(wanted_board, worked, wanted), console)
         return

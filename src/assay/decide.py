@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, final
 
 import numpy as np
-from jaxtyping import Bool, Float, Int64
+from jaxtyping import Bool, Float, Int64, Shaped
 
 from assay import catalog, expressions, general, quotas
 from assay.contracts import Selector
@@ -98,7 +98,7 @@ def _choose(
         taken[part.rows] = True
         parts.append(part)
     selection = parts[0] if len(parts) == 1 else _interleave(parts)
-    score = None if ranks[0] is None else np.fmax.reduce([rank for rank in ranks if rank is not None])
+    score = ranks[0] if len(ranks) == 1 else np.fmax.reduce([rank for rank in ranks if rank is not None])
     if not len(selection):
         raise RecipeError(f"nothing can be chosen: no living row fits a budget of {limit.amount:,} {limit.unit}")
     return Decision(selection, score, rank_by, limit, _notes(selection, limit, step.share))
@@ -116,19 +116,26 @@ def _constrained(
 ) -> Selection:
     ranked = signals if rank is None else signals.adding("score", rank)
 
-    needed = [name for name in selector.needs if name != "source"]
+    needed = {name: ranked[name] for name in selector.needs if name != "source"}  # once: some are made when asked for
     in_groups = groups if "source" in selector.needs else None
-    draw = None if step.share is None else general.Draw.of(step.share, seed, signals["row_hash"], groups)
+    hashes = needed.get("row_hash")
+    draw = None
+    if step.share is not None:
+        draw = general.Draw.of(step.share, seed, signals["row_hash"] if hashes is None else hashes, groups)
 
     def run(rows: Int64[np.ndarray, "c"], part: Limit) -> Selection:
-        near = Signals({name: ranked[name][rows] for name in needed})
-        inside = None if in_groups is None else Groups(in_groups.ids[rows], in_groups.names)
+        # Columns of all rows are handed on as they are: a copy of each would be what a large pool costs here.
+        near = Signals({name: _of(column, rows) for name, column in needed.items()})
+        inside = None if in_groups is None else Groups(_of(in_groups.ids, rows), in_groups.names)
 
         def method(within: Limit) -> Selection:
             return selector.select(near, inside, within, np.random.default_rng(seed))
 
-        here = part.take(rows)
-        chosen = method(here) if draw is None else general.select(draw.take(rows), method, here)
+        here = part if len(rows) == len(part.cost) else part.take(rows)
+        if draw is None:
+            chosen = method(here)
+        else:
+            chosen = general.select(draw if here is part else draw.take(rows), method, here)
         reasons = {reason: rows[kept] for reason, kept in chosen.reasons.items()}
         return Selection(rows[chosen.rows], chosen.gains, chosen.weights, chosen.nested, reasons, rows[chosen.general])
 
@@ -138,6 +145,15 @@ def _constrained(
     if groups is None or field != "source":
         raise RecipeError(f"a quota on {field!r} needs that field as the source; name it with --source-field")
     return quotas.select(bounds, groups, candidates, limit, run)
+
+
+def _of(column: Shaped[np.ndarray, "n"], rows: Int64[np.ndarray, "c"]) -> Shaped[np.ndarray, "c"]:
+    """A column for some rows, which ascend; itself, but only to be read, where these are all."""
+    if len(rows) < len(column):
+        return column[rows]
+    whole = column.view()
+    whole.flags.writeable = False
+    return whole
 
 
 def _rank(expression: str, signals: Signals, alive: Bool[np.ndarray, "n"]) -> Float[np.ndarray, "n"]:

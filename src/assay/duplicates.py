@@ -17,7 +17,7 @@ from jaxtyping import Bool, Int, Int64
 from assay import catalog
 from assay.contracts import Engine, Grouper
 from assay.errors import RecipeError, suggest
-from assay.io import spill, store
+from assay.io import mirror, spill, store
 from assay.recipe import Recipe
 from assay.run.table import row_type
 from assay.state import Columns, State
@@ -54,7 +54,7 @@ def _grouped(
     made = store.digest("" if order is None else spill.digest_array(order), recipe.seed)
     source = catalog.source_digest("group", step.name)
     folder = pool.store.root / "groups" / store.digest(source, grouper, pool.fingerprint, pool.alive_key(), made)
-    if not (folder / "names.json").exists():
+    if not mirror.present(folder / "names.json"):
         given = Signals({} if order is None else {"order": order})
         groups, signals = grouper.group(pool, given, engine, np.random.default_rng(recipe.seed))
         store.lay_down(folder, {**({} if groups is None else {"": groups.ids}), **signals.columns})

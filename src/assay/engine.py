@@ -27,9 +27,9 @@ from assay.io.scores import join_scores
 from assay.opening import numbers_of, open_pool, open_target, pool_numbers
 from assay.recipe import Recipe
 from assay.run.jobs import Score
-from assay.run.local import Local
 from assay.run.passes import Pool, Watch, quiet
 from assay.run.shuffle import Shuffler
+from assay.run.workers import HERE, Crew, Workers
 from assay.runs import Run
 from assay.state import Columns, State
 from assay.steps import MEASURED, Step
@@ -48,7 +48,7 @@ class Place:
 
     out: Path
     store: Path | None = None
-    workers: int | None = None
+    crew: Crew = HERE
     watch: Watch = quiet
     memory: int = MEMORY
 
@@ -57,11 +57,12 @@ def run(recipe: Recipe, place: Place, earlier: Run | None = None) -> Run:
     """Do what the recipe says and return the run folder; scores of an `earlier` run are taken as they are."""
     started = time.time()
     done = outputs.begin(recipe, place.out)
-    with Local(place.workers) as local, files.locked(place.out):
+    with place.crew.hired() as local, files.locked(place.out):
         outputs.claim(recipe, place.out)
         state = open_state(recipe, place, local) if earlier is None else resume_state(recipe, place, local, earlier)
         if done is not None and done.facts["inputs"] == account.inputs(state, recipe):
             return done
+        local.meet(place.out / ".parts")
         work(state, recipe, shuffler(place.memory))
         state.pool.count()
         with state.pool.stage("decide"):
@@ -72,7 +73,7 @@ def run(recipe: Recipe, place: Place, earlier: Run | None = None) -> Run:
         return account.write(recipe, place.out, state, decision, ledger, started)
 
 
-def open_state(recipe: Recipe, place: Place, local: Local) -> State:
+def open_state(recipe: Recipe, place: Place, local: Workers) -> State:
     """The pool and the targets, with their fields found; nothing is read yet but their first rows."""
     local.warm()
     kept, numbers = store.Store(place.store or place.out / "store"), pool_numbers(recipe)
@@ -81,7 +82,7 @@ def open_state(recipe: Recipe, place: Place, local: Local) -> State:
     return State(pool, targets)
 
 
-def resume_state(recipe: Recipe, place: Place, local: Local, earlier: Run) -> State:
+def resume_state(recipe: Recipe, place: Place, local: Workers, earlier: Run) -> State:
     """The state of a finished run after its score steps: its row table and its scores, without reading any text."""
     pool = account.reopen(earlier, local, place.watch)
     state = State(pool, [])

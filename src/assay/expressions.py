@@ -1,7 +1,8 @@
 """Expressions over signals: polars SQL, and two functions of a whole column, `zscore` and `percent_rank`.
 
-Nothing is ever `eval`ed. A column's mean and deviation are sums over blocks of 65,536 rows merged in order, so they do
-not depend on threads.
+Nothing is ever `eval`ed, and an expression cannot query: what SQL has for reading files and tables is refused before the
+parser sees it, and so are the functions that make a text longer than any row. A column's mean and deviation are sums over
+blocks of 65,536 rows merged in order, so they do not depend on threads.
 """
 
 from __future__ import annotations
@@ -20,12 +21,31 @@ BLOCK = 65_536
 _CALL = re.compile(r"\b(zscore|percent_rank)\s*\(", re.IGNORECASE)
 
 
+_WORDS_OF_TEXT = re.compile(r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"")
+_QUERY = re.compile(
+    r"--|/\*|;|\bselect\b|\(\s*(?:from|table|values|with)\b|\b(?:(?:read|scan)_\w+|[lr]pad|repeat|columns)\s*\(", re.IGNORECASE
+)
+LONGEST = 20_000  # characters: whoever writes more than that by hand had better write a scores file
+
+
+def _refuse_queries(expression: str) -> None:
+    """RecipeError for what is no plain expression over the signals of a row."""
+    if len(expression) > LONGEST:
+        raise RecipeError(f"an expression must have at most {LONGEST:,} characters; got {len(expression):,}")
+    if found := _QUERY.search(_WORDS_OF_TEXT.sub("''", expression)):
+        raise RecipeError(
+            f"the expression {expression!r} cannot be read: it must compute with the signals of a row and nothing else; "
+            f"leave {found[0].strip('( ')!r} out"
+        )
+
+
 def names(expression: str, known: Mapping[str, Shaped[np.ndarray, "n"]]) -> set[str]:
     """The signals that an expression reads; raises RecipeError for one that does not exist."""
+    _refuse_queries(expression)
     plain = _CALL.sub("(", _quote(expression, known))
     try:
         roots = set(pl.sql_expr(plain).meta.root_names())
-    except pl.exceptions.PolarsError as error:
+    except (pl.exceptions.PolarsError, UnicodeError) as error:
         raise RecipeError(f"the expression {expression!r} cannot be read: {str(error).splitlines()[0]}") from None
     for root in sorted(roots):
         if root not in known:

@@ -34,10 +34,10 @@ from jaxtyping import Int64
 
 from assay import __version__, account, models, outputs, runs, training
 from assay.errors import RecipeError, RunError, suggest
-from assay.io import export, files, store, tokenizers
+from assay.io import export, files, mirror, store, tokenizers
 from assay.io.fields import Fields
-from assay.run.local import Local
 from assay.run.passes import Pool, Watch, quiet
+from assay.run.workers import HERE, Crew
 from assay.runs import Run
 from assay.types import Batch, Budget
 from assay.verify import arms
@@ -106,13 +106,13 @@ class HandoutAsked:
 
 
 def handout(
-    run: Run, asked: HandoutAsked, out: Path, workers: int | None = None, watch: Watch = quiet
+    run: Run, asked: HandoutAsked, out: Path, crew: Crew = HERE, watch: Watch = quiet
 ) -> dict[str, Any]:
     """Write the arms, and return what `arms.json` says; refused where the folder holds those of another request."""
     key = _digest(run, asked)
     if (done := _begun(out, key)) is not None:
         return done
-    with files.locked(out), Local(workers) as local:
+    with files.locked(out), crew.hired() as local:
         files.write_json(str(out / "claim.json"), {"digest": key})
         files.remove_leftovers(out)
         pool = account.reopen_edited(run, local, watch)
@@ -129,9 +129,9 @@ def handout(
     return files.read_json(str(out / "arms.json"))
 
 
-def preview(run: Run, asked: HandoutAsked, workers: int | None = None) -> dict[str, Any]:
+def preview(run: Run, asked: HandoutAsked, crew: Crew = HERE) -> dict[str, Any]:
     """What `handout` would write; tokens are an estimate from a sample of rows, bytes are exact."""
-    with Local(workers) as local:
+    with crew.hired() as local:
         pool = account.reopen_edited(run, local)
         pool.refuse_changes()
         drafted, trial = _draft(run, asked, pool)
@@ -145,7 +145,7 @@ def preview(run: Run, asked: HandoutAsked, workers: int | None = None) -> dict[s
 
 def _digest(run: Run, asked: HandoutAsked) -> str:
     counter = store.file_digest(asked.counter) if asked.counter else ""
-    others = [Run(Path(name)).facts["digest"] for name in asked.arms if name not in _OWN]
+    others = [Run(mirror.folder(name)).facts["digest"] for name in asked.arms if name not in _OWN]
     request = (replace(asked, tokenizer=None), counter, others)
     return store.digest(run.facts["digest"], run.facts["fingerprint"], request, __version__)
 

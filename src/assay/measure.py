@@ -19,7 +19,7 @@ from jaxtyping import Bool, Int64, Shaped
 from assay import catalog
 from assay.contracts import Engine, Filter, Learner
 from assay.errors import RecipeError, suggest
-from assay.io import files, store
+from assay.io import files, mirror, store
 from assay.opening import Labelled, open_target
 from assay.recipe import Recipe
 from assay.run.jobs import Annotate
@@ -57,7 +57,7 @@ def learn(
     folder = (
         pool.store.root / "learnt" / store.digest(catalog.source_digest(kind, name), method, told, order, recipe.seed)
     )
-    if not (folder / "names.json").exists():
+    if not mirror.present(folder / "names.json"):
         rows = None if target is None else Labelled(target)
         found = method.learn(pool, rows, signals, engine, np.random.default_rng(recipe.seed))
         files.write_json(str(folder / "notes.json"), dict(found.notes))

@@ -16,8 +16,8 @@ from assay.io.row import Form
 from assay.io.sources import find
 from assay.io.store import Store
 from assay.recipe import Read, Recipe
-from assay.run.local import Local
 from assay.run.passes import Pool, Watch, quiet
+from assay.run.workers import Workers
 from assay.steps import Step
 from assay.types import Batch, Texts
 
@@ -26,7 +26,7 @@ def open_pool(
     paths: tuple[str, ...],
     read: Read,
     kept: Store,
-    local: Local,
+    local: Workers,
     watch: Watch = quiet,
     extra: Sequence[str] = (),
     form: Form = "text",
@@ -41,7 +41,7 @@ def open_pool(
     return Pool(shards, replace(found, form="text"), kept, local, read.limit, watch, others=others)
 
 
-def open_target(paths: tuple[str, ...], read: Read, kept: Store, local: Local, extra: Sequence[str] = ()) -> Pool:
+def open_target(paths: tuple[str, ...], read: Read, kept: Store, local: Workers, extra: Sequence[str] = ()) -> Pool:
     """A target is a pool too; one without a readable row is refused."""
     plain = Read(read.text_field, text=read.text, max_line=read.max_line)
     target = open_pool(paths, plain, kept, local, extra=extra)

@@ -13,7 +13,7 @@ Everything appears by rename. A rerun skips the shards that are there and writes
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, final
@@ -23,9 +23,9 @@ import numpy as np
 
 from assay.decide import Decision
 from assay.editing import reasons_of
-from assay.errors import RunError
+from assay.errors import InputError, RunError
 from assay.general import MARK
-from assay.io import files, ids, writer
+from assay.io import files, ids, mirror, spill, writer
 from assay.io import store as stored
 from assay.io.fields import Fields
 from assay.io.ledger import write_manifest_pieces, write_quarantine
@@ -34,12 +34,14 @@ from assay.io.sources import Piece, Shard
 from assay.recipe import Recipe, Write
 from assay.run.learnt import Edit
 from assay.run.passes import Pool
+from assay.run.table import row_type
 from assay.run.visit import Visit, edited_texts
 from assay.runs import Run
 from assay.state import State
 from assay.types import Texts
 
 NOT_CHOSEN, STAYS, QUARANTINED = 0, 1, 2
+_AT_ONCE = 4 << 30  # bytes of shards whose chosen rows are copied before they are joined
 _COLUMNS = ("status", "why", "other", "score", "rank", "weight")
 
 
@@ -50,21 +52,23 @@ def begin(recipe: Recipe, out: Path) -> Run | None:
     """
     refuse_others(out)
     marker = out / "recipe.json"
-    if marker.exists():
+    if mirror.present(marker):
         if files.read_json(str(marker))["digest"] == recipe.digest:
-            return Run(out) if (out / "run.json").exists() else None
-        if (out / "pool.json").exists() or (out / "run.json").exists():
-            raise RunError(f"{out} holds a run of another recipe; give another --out, or remove that folder first")
+            return Run(out) if mirror.present(out / "run.json") else None
+        if mirror.present(out / "pool.json") or mirror.present(out / "run.json"):
+            raise RunError(
+                f"{files.address(out)} holds a run of another recipe; give another --out, or remove that folder first"
+            )
     return None
 
 
 def refuse_others(out: Path) -> None:
     """Refuse a folder that is none of Assay's, before anything is written there."""
-    if out.exists() and not out.is_dir():
-        raise RunError(f"--out must be a folder; {out} is a file: give another name")
-    ours = not out.exists() or (out / "recipe.json").exists()
-    if not ours and any(entry.name not in (".lock", "store", "pool") for entry in out.iterdir()):
-        raise RunError(f"{out} must be a new folder or one of an earlier run; it holds other files: give another --out")
+    there = [name for name in files.entries(out) if not name.startswith(".lock")]
+    if "recipe.json" not in there and not {"store", "pool"}.issuperset(there):
+        raise RunError(
+            f"{files.address(out)} must be a new folder or one of an earlier run; it holds other files: give another --out"
+        )
 
 
 def claim(recipe: Recipe, out: Path) -> None:
@@ -151,7 +155,9 @@ def _rest(state: State, decision: Decision | None) -> Ledger:
     else:
         chosen = decision.selection
         status[chosen.rows] = STAYS
-        rank, weight = np.full(n, -1), np.zeros(n)
+        # A column of every row costs memory: the manifest has whole numbers of 64 bits and floats all the same.
+        once = bool((chosen.weights == 1).all())
+        rank, weight = np.full(n, -1, row_type(n)), np.zeros(n, np.int8 if once else np.float64)
         rank[chosen.rows], weight[chosen.rows] = np.arange(1, len(chosen) + 1), chosen.weights
         score = np.full(n, np.nan) if decision.score is None else decision.score
     status[~readable] = QUARANTINED
@@ -217,50 +223,118 @@ def write(recipe: Recipe, out: Path, pool: Pool, ledger: Ledger, content: str) -
     how = recipe.write
     if how.rows == "rows":
         pool.refuse_changes()
-    copies = [] if how.rows == "none" else [one for one in _copies(how, out, pool, ledger) if not one.final.exists()]
-    lacking = [one for one in copies if not one.part.exists()]
-    for _ in pool.local.map(
-        _work, [*_parts(out, pool, ledger), *lacking]
-    ):  # the manifest first: its parts take longest
-        pass
-    _write_selected(how, out, pool, copies)
+    copies = [] if how.rows == "none" else _copies(how, out, pool, ledger)
+    absent = mirror.absent([path for one in copies for path in (one.final, one.part)])
+    tasks: list[Part | Copy | Join] = [*_parts(out, pool, ledger)]  # the manifest first: its parts take longest
+    for together in _shares([one for one in copies if one.final in absent]):
+        _each(pool, [*tasks, *(one for one in together if one.part in absent)])
+        tasks = []
+        if how.rows == "rows":
+            _refuse_changes(out, pool)
+        _each(pool, _joins(how, together))
+    _each(pool, tasks)
+    _describe(how, out, pool)
     write_quarantine(str(out / "quarantine.jsonl"), pool.unreadable())
     files.remove_folder(out / ".parts")
+
+
+def _refuse_changes(out: Path, pool: Pool) -> None:
+    """Rows may have been copied from a file that changed meanwhile: none of them is taken over then."""
+    try:
+        pool.refuse_changes()
+    except InputError:
+        files.remove_folder(out / ".parts")
+        raise
 
 
 def _same_content(out: Path, content: str) -> None:
     """Refuse to mix two pools or targets in one folder: the files may have changed since the run was begun."""
     marker = out / "pool.json"
-    if marker.exists() and files.read_json(str(marker))["content"] != content:
+    if mirror.present(marker) and files.read_json(str(marker))["content"] != content:
         raise RunError(
-            f"the pool or target of {out} has changed since that run was begun; give another --out, or remove the folder"
+            f"the pool or target of {files.address(out)} has changed since that run was begun; give another --out, or remove "
+            "the folder"
         )
     files.write_json(str(marker), {"content": content})
 
 
-def _work(task: Part | Copy) -> None:
-    """One thing to write: a part of the manifest, or a piece's chosen rows."""
+def _work(task: Part | Copy | Join) -> None:
+    """One thing to write: a part of the manifest, a piece's chosen rows, or a shard's file."""
     if isinstance(task, Part):
         write_part(task)
-    else:
+    elif isinstance(task, Copy):
         copy(task)
+    else:
+        join(task)
 
 
-def _write_selected(how: Write, out: Path, pool: Pool, copies: list[Copy]) -> None:
-    """Join each shard's copied rows under its final name."""
+def _each(pool: Pool, tasks: Sequence[Part | Copy | Join]) -> None:
+    """Spread what is to be written."""
+    for _ in pool.local.map(_work, tasks):
+        pass
+
+
+def _shares(copies: list[Copy]) -> Iterator[list[Copy]]:
+    """Whole shards, in order, a few GB of them at a time: what is copied of them lies on disk twice until it is joined."""
+    held: list[Copy] = []
+    size, last = 0, -1
+    for one in copies:
+        if one.piece.shard.index != last and size > _AT_ONCE:
+            yield held
+            held, size = [], 0
+        size += 0 if one.piece.shard.index == last else one.piece.shard.size
+        last = one.piece.shard.index
+        held.append(one)
+    if held:
+        yield held
+
+
+def _joins(how: Write, copies: list[Copy]) -> list[Join]:
+    """Each shard's copied rows under its final name."""
     finals: dict[Path, list[Copy]] = {}
     for task in copies:
         finals.setdefault(task.final, []).append(task)
-    for final_path, same in finals.items():
-        _join(how, [str(task.part) for task in same], same[0].piece.shard, str(final_path))
+    return [Join(how, same[0].piece.shard, tuple(task.part for task in same), final) for final, same in finals.items()]
+
+
+def _describe(how: Write, out: Path, pool: Pool) -> None:
+    """What a folder of selected rows has beside them."""
     if how.rows != "none":
         files.make_parents(str(out / "selected" / "rows"))  # there also where no row stays
     if how.rows == "rows":
         writer.finish(
-            [shard for shard in pool.shards if (out / "selected" / _name(how, shard)).exists()],
+            [shard for shard in pool.shards if mirror.known(out / "selected" / _name(how, shard))],
             str(out / "selected"),
             _form(how)[0],
         )
+
+
+@final
+@dataclass(frozen=True)
+class Join:
+    """A shard's file of chosen rows, out of what its pieces gave."""
+
+    how: Write
+    shard: Shard
+    parts: tuple[Path, ...]
+    final: Path
+
+    @property
+    def title(self) -> str:
+        """What is written, in words."""
+        return f"the chosen rows of {self.shard.path}"
+
+
+def join(task: Join) -> None:
+    """Write it, and let the parts go at once: all of them beside all files would take the disk twice."""
+    parts = [str(part) for part in task.parts]
+    if mirror.present(task.final):  # a worker was lost after it had joined them, and perhaps removed some
+        pass
+    elif task.how.rows == "ids":
+        ids.join(parts, str(task.final))
+    else:
+        writer.join(parts, task.shard, str(task.final), *_form(task.how))
+    spill.remove(*task.parts)
 
 
 def _form(how: Write) -> tuple[str | None, str | None]:
@@ -270,13 +344,6 @@ def _form(how: Write) -> tuple[str | None, str | None]:
 
 def _name(how: Write, shard: Shard) -> str:
     return f"{shard.name}.ids.jsonl" if how.rows == "ids" else writer.output_name(shard, *_form(how))
-
-
-def _join(how: Write, parts: list[str], shard: Shard, final_path: str) -> None:
-    if how.rows == "ids":
-        ids.join(parts, final_path)
-    else:
-        writer.join(parts, shard, final_path, *_form(how))
 
 
 def _copies(how: Write, out: Path, pool: Pool, ledger: Ledger) -> list[Copy]:
@@ -323,6 +390,11 @@ class Copy:
     index: Path
     edits: tuple[Edit, ...] = ()
 
+    @property
+    def title(self) -> str:
+        """What is written, in words."""
+        return f"the chosen rows of {self.piece.shard.path}"
+
 
 def copy(task: Copy) -> None:
     """Write one piece's chosen rows under a temporary name."""
@@ -343,10 +415,11 @@ def _parts(out: Path, pool: Pool, ledger: Ledger) -> list[Part]:
     numbered: dict[int, list[int]] = {}
     for number, piece in enumerate(pool.pieces):
         numbered.setdefault(piece.shard.index, []).append(number)
+    finals = {shard.index: out / "manifest.parquet" / f"{shard.index:06d}.parquet" for shard in pool.shards}
+    absent = mirror.absent(finals.values())
     for shard in pool.shards:
-        numbers = numbered.get(shard.index, [])
-        final_path = out / "manifest.parquet" / f"{shard.index:06d}.parquet"
-        if numbers and not final_path.exists():
+        numbers, final_path = numbered.get(shard.index, []), finals[shard.index]
+        if numbers and final_path in absent:
             first, stop = pool.count().ranges[numbers[0]][0], pool.count().ranges[numbers[-1]][1]
             tables = tuple(pool.task(pool.pieces[number], ()).path(pool.index) for number in numbers)
             tasks.append(Part(final_path, shard.name, first, stop, tables, kept))
@@ -364,6 +437,11 @@ class Part:
     stop: int
     tables: tuple[Path, ...]
     ledger: Kept
+
+    @property
+    def title(self) -> str:
+        """What is written, in words."""
+        return f"the manifest of {self.shard}"
 
 
 def write_part(task: Part) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 from assay.io.fields import Fields, detect
 from assay.io.reader import read
+from assay.io.secrets import masked_tree
 from assay.io.sources import Piece, find
 from assay.io.sources import plan as cut
 from assay.recipe import Recipe
@@ -38,7 +39,7 @@ def plan(recipe: Recipe, workers: int | None) -> dict[str, Any]:
     whole = len(pieces) == 1 and raw < LOOK
     share = 1.0 if whole else total / raw if raw else 0.0
     passes = 1 + sum(step.kind in ("score", "group", "edit") for step in recipe.steps)
-    return {
+    told = {
         "shards": [{"path": shard.path, "format": shard.format, "size": shard.size} for shard in shards],
         "rows": int(rows * share),
         "bytes": int(text * share),
@@ -51,6 +52,7 @@ def plan(recipe: Recipe, workers: int | None) -> dict[str, Any]:
             + f"text is read from {_text(fields)}"
         ],
     }
+    return masked_tree(told)
 
 
 def _look(piece: Piece, fields: Fields) -> tuple[int, int, int, float]:

@@ -26,6 +26,8 @@ import xxhash
 from assay import catalog, steps
 from assay.errors import RecipeError, suggest
 from assay.general import SHARES
+from assay.io.remote import bare
+from assay.io.secrets import identity
 from assay.steps import Step
 from assay.types import Budget
 
@@ -83,7 +85,7 @@ class Target(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     @property
     def name(self) -> str:
         """The file's name without its suffixes: what the target's signal is called."""
-        return PurePath(self.path[0]).name.split(".")[0]
+        return PurePath(bare(self.path[0])).name.split(".")[0]
 
 
 @final
@@ -109,12 +111,14 @@ class Recipe(msgspec.Struct, frozen=True):
     write: Write = Write()
     verify: Verify = Verify()
     origin: Origin = Origin()
+    engine: str = "local"
 
     @property
     def digest(self) -> str:
         """128 bits over everything that decides what is chosen and how it is written."""
-        decisive = msgspec.structs.replace(self, verify=Verify(), origin=Origin())
-        return xxhash.xxh3_128_hexdigest(msgspec.json.encode(decisive, order="sorted"))
+        decisive = msgspec.to_builtins(msgspec.structs.replace(self, verify=Verify(), origin=Origin()))
+        del decisive["engine"]
+        return xxhash.xxh3_128_hexdigest(msgspec.json.encode(_known(decisive), order="sorted"))
 
     @property
     def select(self) -> Step | None:
@@ -127,6 +131,15 @@ class Recipe(msgspec.Struct, frozen=True):
         return "kept" if self.select is None else "chosen"
 
 
+def _known(tree: Any) -> Any:
+    """A tree in which URLs are known by what they name, not by the secrets that open them."""
+    if isinstance(tree, str):
+        return identity(tree)
+    if isinstance(tree, Mapping):
+        return {key: _known(value) for key, value in tree.items()}
+    return [_known(one) for one in tree] if isinstance(tree, list | tuple) else tree
+
+
 def read_tree(text: str, where: str = "the recipe") -> dict[str, Any]:
     """TOML as nested dicts; raises RecipeError where it is none."""
     try:
@@ -137,7 +150,7 @@ def read_tree(text: str, where: str = "the recipe") -> dict[str, Any]:
 
 def parse(tree: Mapping[str, Any]) -> Recipe:
     """Build a recipe from nested dicts, as TOML gives them."""
-    known = ("pool", "target", "targets", "steps", "seed", "tokenizer", "read", "write", "verify", "origin")
+    known = ("pool", "target", "targets", "steps", "seed", "engine", "tokenizer", "read", "write", "verify", "origin")
     _check_keys(tree, known, "the recipe")
     if "pool" not in tree:
         raise RecipeError('a recipe must name its pool, for example pool = "crawl/*.jsonl.zst"')
@@ -153,6 +166,7 @@ def parse(tree: Mapping[str, Any]) -> Recipe:
         write=_struct(Write, tree.get("write", {}), "write"),
         verify=_struct(Verify, _listed(tree.get("verify", {}), *_LISTS), "verify"),
         origin=_struct(Origin, tree.get("origin", {}), "origin"),
+        engine=_struct(str, tree.get("engine", "local"), "engine"),
     )
     check(recipe)
     return recipe

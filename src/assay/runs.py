@@ -23,7 +23,7 @@ from jaxtyping import Int64
 
 from assay.errors import MissingExtra, RecipeError, RunError
 from assay.general import MARK, parse_share
-from assay.io import files, reasons
+from assay.io import files, mirror, reasons
 from assay.io.fields import Fields
 from assay.io.frames import load_dataset
 from assay.io.ledger import scan_manifest
@@ -64,20 +64,29 @@ FACTS = (
 @final
 @dataclass(frozen=True)
 class Run:
-    """A run folder on disk; everything is read from it when it is asked for."""
+    """A run folder on disk or at a URL; everything is read from it when it is asked for."""
 
     path: Path
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "path", mirror.folder(self.path))
 
     @cached_property
     def facts(self) -> dict[str, Any]:
         """What `run.json` says; raises RunError where the run is not finished."""
         path = self.path / "run.json"
-        if not path.exists():
-            what = "a run that has not finished" if (self.path / "recipe.json").exists() else "no run folder"
+        if not mirror.present(path):
+            what = "a run that has not finished" if mirror.present(self.path / "recipe.json") else "no run folder"
             raise RunError(
-                f"{self.path} must be the folder of a finished run; it is {what}: run assay select first, or again"
+                f"{files.address(self.path)} must be the folder of a finished run; it is {what}: run assay select first, or again"
             )
         return files.read_json(str(path))
+
+    @property
+    def store(self) -> Path:
+        """Where the signals lie that it was made from."""
+        place = self.facts["store"]
+        return mirror.folder(place) if files.is_url(place) else self.path / place
 
     @property
     def tree(self) -> dict[str, Any]:
@@ -93,7 +102,7 @@ class Run:
     def manifest(self) -> pl.LazyFrame:
         """One line for every input row; collect only the columns you need."""
         assert self.facts  # refuses a run that has not finished
-        return scan_manifest(str(self.path / "manifest.parquet"))
+        return scan_manifest(mirror.fetched_folder(self.path / "manifest.parquet"))
 
     @property
     def selected(self) -> pl.DataFrame:
@@ -145,7 +154,7 @@ class Run:
     def verdict(self) -> dict[str, Any] | None:
         """The latest verdict, or None before any `verify`."""
         path = self.path / "verdict.json"
-        return files.read_json(str(path)) if path.exists() else None
+        return files.read_json(str(path)) if mirror.present(path) else None
 
     @property
     def cleaned(self) -> Int64[np.ndarray, "k"]:
@@ -160,7 +169,7 @@ class Run:
 
     def to_dataset(self) -> datasets.Dataset:
         """The selected rows as a Hugging Face dataset, streamed from disk; raises MissingExtra without that library."""
-        return load_dataset(str(self.path / "selected"))
+        return load_dataset(mirror.fetched_folder(self.path / "selected"))
 
     def to_torch(
         self,
@@ -179,7 +188,8 @@ class Run:
         """
         if self.recipe.write.rows != "rows":
             raise RunError(f"{self.path} must hold selected rows and holds none; select again with --write rows")
-        return torch_rows(self.path / "selected", self.text_fields, tokenizer, columns, seed, rank, world)
+        folder = Path(mirror.fetched_folder(self.path / "selected"))
+        return torch_rows(folder, self.text_fields, tokenizer, columns, seed, rank, world)
 
     @property
     def text_fields(self) -> tuple[tuple[str, Fields], ...]:
@@ -201,7 +211,7 @@ class Run:
         verdict = self.verdict["answer"] if self.verdict else "not verified"
         stays = self.facts["status"]
         return (
-            f"Run({str(self.path)!r}: {counts[stays]:,} of {counts['input']:,} rows, {spent[stays]:,} bytes, {verdict})"
+            f"Run({files.address(self.path)!r}: {counts[stays]:,} of {counts['input']:,} rows, {spent[stays]:,} bytes, {verdict})"
         )
 
     def summary(self) -> dict[str, Any]:
@@ -292,9 +302,11 @@ def arm(run: Run, wanted: str) -> tuple[str, Int64[np.ndarray, "k"]]:
     """
     if wanted == "cleaned":
         return wanted, run.cleaned
-    other = Run(Path(wanted))
+    other = Run(mirror.folder(wanted))
     if other.facts["fingerprint"] != run.facts["fingerprint"]:
-        raise RunError(f"{other.path} must be a run on the same pool as {run.path}; its pool has other content")
+        raise RunError(
+            f"{files.address(other.path)} must be a run on the same pool as {files.address(run.path)}; its pool has other content"
+        )
     if _edits(other) != _edits(run):
         raise RunError(
             f"{other.path} must edit texts as {run.path} does, or the two would differ in more than their rows; compare "

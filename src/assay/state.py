@@ -28,6 +28,9 @@ class Columns(Mapping[str, np.ndarray]):
     def __getitem__(self, name: str) -> Shaped[np.ndarray, "n"]:
         return self._lazy[name]() if name in self._lazy else self._ready[name]
 
+    def __contains__(self, name: object) -> bool:
+        return name in self._lazy or name in self._ready  # and makes none, as looking it up would
+
     def __iter__(self) -> Iterator[str]:
         return iter([*self._ready, *self._lazy])
 

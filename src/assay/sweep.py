@@ -24,8 +24,8 @@ from assay import engine
 from assay.errors import RecipeError
 from assay.general import MARK, SHARES, WHOLE, Share, parse_share
 from assay.recipe import Recipe
-from assay.run.local import Local
 from assay.run.passes import Watch, quiet
+from assay.run.workers import Workers
 from assay.runs import Run
 from assay.verify.arms import Plan, Trial
 from assay.verify.comparisons import Measured, bounds, corrected
@@ -61,7 +61,7 @@ def parsed(shares: Sequence[str], source: str | None) -> tuple[Share, ...]:
     return tuple(Share(parts, source) for parts in sorted(found))
 
 
-def choices(run: Run, shares: Sequence[str], local: Local, watch: Watch = quiet) -> dict[str, Int64[np.ndarray, "k"]]:
+def choices(run: Run, shares: Sequence[str], local: Workers, watch: Watch = quiet) -> dict[str, Int64[np.ndarray, "k"]]:
     """The rows that each share chooses, in row order, by the name of its arm; every step but the reading is done again."""
     recipe, select = run.recipe, run.recipe.select
     assert select is not None

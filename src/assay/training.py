@@ -19,7 +19,7 @@ import numpy as np
 from jaxtyping import Int64, UInt64
 
 from assay import __version__
-from assay.io import files, gauge, spill, store
+from assay.io import files, gauge, mirror, spill, store
 from assay.io.row import Form
 from assay.run.passes import Pool
 from assay.types import Batch, Sequences, Texts
@@ -123,7 +123,7 @@ def _trained(
     stage = f"train and test {proxy.name}"
     show = partial(pool.watch, stage, total=total, unit=proxy.unit)
     with _watched(lambda: show(done=min(meter.done(), total), loss=meter.loss())):
-        yield from (pool.local.map if proxy.parallel else map)(judge.run, desks)
+        yield from (pool.local.hold if proxy.parallel or pool.local.apart else map)(judge.run, desks)
 
 
 @contextmanager
@@ -173,7 +173,7 @@ def _text_digest(texts: Texts) -> tuple[str, str]:
 
 def _kept(folder: Path, key: str, arms: tuple[Arm, ...]) -> tuple[Result, ...] | None:
     """What was found before; None where nobody asked yet."""
-    if not (folder / f"{key}.npz").exists():
+    if not mirror.present(folder / f"{key}.npz"):
         return None
     arrays = store.load_named(folder / f"{key}.npz")
     return tuple(

@@ -15,13 +15,14 @@ from jaxtyping import Int64
 from assay import __version__, account, catalog, runs, sweep, training
 from assay.errors import InputError, RecipeError
 from assay.general import SHARES
-from assay.io import files, results, store
+from assay.io import files, mirror, results, store
 from assay.io.row import Form
+from assay.io.secrets import masked_tree
 from assay.models import dialogue
 from assay.opening import open_pool
 from assay.recipe import Read
-from assay.run.local import Local
 from assay.run.passes import Pool, Watch, quiet
+from assay.run.workers import HERE, Crew
 from assay.runs import Run
 from assay.types import Budget, join_texts
 from assay.verify import arms, choices, external, judge, overlap
@@ -84,14 +85,14 @@ def asking(given: Mapping[str, Any]) -> Asked:
     return Asked(**{**listed, **words})
 
 
-def verify(run: Run, asked: Asked, workers: int | None = None, watch: Watch = quiet) -> dict[str, Any]:
+def verify(run: Run, asked: Asked, crew: Crew = HERE, watch: Watch = quiet) -> dict[str, Any]:
     """Run the trials, write `verdicts/<digest>.json` and `verdict.json`, and return the verdict."""
     start, proxies = time.perf_counter(), [judge.proxy(name) for name in asked.proxy]
     for proxy in proxies:
         arms.check(_trial(proxy, asked))
     if asked.sweep is not None:
         sweep.check(run, asked.sweep, asked.shares, asked.general)
-    with Local(workers) as local:
+    with crew.hired() as local:
         pool = account.reopen_edited(run, local, watch)
         pool.refuse_changes()
         question = _question(run, asked, pool)
@@ -146,7 +147,7 @@ def _judged(
     """One proxy's verdict."""
     trial = _trial(proxy, asked)
     drafted = _draft(run, asked, pool, removed, proxy, trial)
-    kept = Path(asked.cache) if asked.cache else run.path / run.facts["store"]
+    kept = mirror.folder(asked.cache) if asked.cache else run.store
     probes = [held.probe for held in question.sets]
     plan, found = training.conduct(drafted, proxy, trial, probes, pool, run.path / ".trial", kept / "trials")
     told = verdict(*sweep.apart(plan, found), trial, proxy, question, _paid(run, drafted, plan))
@@ -253,6 +254,7 @@ def _write(run: Run, told: dict[str, Any], asked: Asked) -> dict[str, Any]:
 
 
 def _written(run: Run, told: dict[str, Any]) -> dict[str, Any]:
+    told = masked_tree(told)
     files.write_json(str(run.path / "verdicts" / f"{told['digest']}.json"), told)
     files.write_json(str(run.path / "verdict.json"), told)
     return told

@@ -260,6 +260,9 @@ class Budget:
         return f"{amount} {self.unit}" if self.unit != "examples" or not self.share else f"{amount} of rows"
 
 
+_SPARE = 1.25  # how many more rows are looked at than a budget of bytes would hold of the pool's average
+
+
 @final
 @dataclass(frozen=True)
 class Limit:
@@ -276,9 +279,36 @@ class Limit:
         spent = np.cumsum(self.cost[order], dtype=np.int64)
         return order[: int(np.searchsorted(spent, self.amount, side="right"))]
 
+    def best(self, keys: Float[np.ndarray, "n"]) -> Int64[np.ndarray, "k"]:
+        """`prefix` of all rows in order of their keys, largest first, ties by row; only as many are sorted as may fit.
+
+        >>> Limit(2, "examples", np.ones(4, np.int64)).best(np.array([1.0, 3.0, 3.0, 2.0])).tolist()
+        [1, 2]
+        """
+        reach = self.amount if self.unit == "examples" else int(_SPARE * self.amount * len(keys) / max(1, self.total))
+        while 0 < reach < len(keys) // 2:
+            cut = np.partition(keys, len(keys) - reach)[len(keys) - reach]
+            near = np.flatnonzero(keys >= cut)
+            rows = self.prefix(near[np.argsort(-keys[near], kind="stable")])
+            if self.unit == "examples" or len(rows) < len(near):
+                return rows
+            reach = 2 * len(near)
+        return self.prefix(np.argsort(-keys, kind="stable"))
+
+    @property
+    def total(self) -> int:
+        """What all rows cost together."""
+        return len(self.cost) * int(self.cost[0]) if self.uniform else int(self.cost.sum())
+
+    @property
+    def uniform(self) -> bool:
+        """Whether one number stands for every row's cost, and takes no memory for each."""
+        return len(self.cost) > 0 and self.cost.strides == (0,)
+
     def take(self, rows: Int64[np.ndarray, "k"], amount: int | None = None) -> Limit:
         """The same limit (or another amount of it) over some of the rows."""
-        return Limit(self.amount if amount is None else amount, self.unit, self.cost[rows])
+        cost = np.broadcast_to(self.cost[:1], len(rows)) if self.uniform and len(rows) else self.cost[rows]
+        return Limit(self.amount if amount is None else amount, self.unit, cost)
 
 
 @final

@@ -9,6 +9,7 @@ import pytest
 from scipy import stats
 
 from assay.errors import RecipeError
+from assay.kernels.draws import uniform
 from assay.select.gumbel_top_k import GumbelTopK
 from assay.select.length import Length
 from assay.select.percentile import Percentile
@@ -178,3 +179,31 @@ def test_domains_grow_side_by_side_in_bytes():
     assert sum(spent) <= 3000 and abs(spent[0] - spent[1]) <= 110
     inside = [row for row in rows.tolist() if groups.ids[row] == 1]
     assert inside != sorted(inside)
+
+
+# --- Choosing a little of much: no row is sorted that cannot be reached ---------------------------------------------------
+
+
+@pytest.mark.parametrize("share", [0.001, 0.03, 0.3, 0.9])
+@pytest.mark.parametrize("unit", ["examples", "bytes"])
+def test_the_best_under_a_limit_are_a_prefix_of_all_in_order(unit: str, share: float):
+    for seed in range(20):
+        keys = np.round(rng(seed).normal(size=500), 1)  # many ties
+        cost = np.broadcast_to(np.int64(1), 500) if unit == "examples" else rng(seed).integers(1, 1000, 500) ** 2
+        limit = Limit(max(1, int(share * cost.sum())), unit, cost)
+        assert limit.best(keys).tolist() == limit.prefix(np.argsort(-keys, kind="stable")).tolist()
+
+
+@pytest.mark.parametrize("share", [0.001, 0.03, 0.3, 0.9])
+@pytest.mark.parametrize("unit", ["examples", "bytes"])
+def test_domains_fill_up_side_by_side_as_if_all_rows_were_ordered(unit: str, share: float):
+    for seed in range(20):
+        ids = rng(seed).choice(9, 800, p=rng(seed).dirichlet(np.full(9, 0.5))).astype(np.int32)
+        cost = np.broadcast_to(np.int64(1), 800) if unit == "examples" else rng(seed).integers(1, 1000, 800)
+        limit, groups = Limit(max(1, int(share * cost.sum())), unit, cost), Groups(ids, tuple("abcdefghi"))
+        signals = Signals({"row_hash": hashes(800, seed)})
+        rows = UniformPerDomain().select(signals, groups, limit, rng(seed)).rows
+        keys = uniform(int(rng(seed).integers(2**63)), signals["row_hash"])
+        inside = np.lexsort((keys, ids))
+        within = np.concatenate([np.cumsum(cost[inside[ids[inside] == domain]]) for domain in range(9)])
+        assert rows.tolist() == limit.prefix(inside[np.argsort(within, kind="stable")]).tolist()

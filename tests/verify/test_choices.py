@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from command import Answer, assay, done, examples, jsonl
+from command import ROOT, Answer, assay, done, jsonl, unpacked
 
 from assay.errors import InputError
 from assay.io.tasks import Item, Items
@@ -136,15 +136,16 @@ def test_a_pool_row_that_holds_an_item_overlaps() -> None:
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A choice of the documents among this repository's own text, most of which is code, and documents held out of it."""
+    """A choice of the medical texts of the pool that ships, which holds ten other kinds, and texts held out of it."""
     folder = tmp_path_factory.mktemp("tasks")
-    docs = [row for row in examples() if row["source"] == "docs"]
-    held = docs[::3]
+    every = [json.loads(row) for row in unpacked(ROOT / "examples/data/pool.jsonl.zst").splitlines()[:1200]]
+    own = [row for row in every if row["source"] == "medicine"]
+    held = own[::3]
     jsonl(folder / "held.jsonl", held)
-    rows = [{"context": row["text"][:40], "continuation": row["text"][40:]} for row in held]
+    rows = [{"context": row["text"][:40], "continuation": row["text"][40:]} for row in held if len(row["text"]) > 50]
     jsonl(folder / "docs.jsonl", rows)
-    jsonl(folder / "pool.jsonl", [row for row in examples() if row not in held])
-    chosen = ("--where", "source = 'docs'", "--method", "random", "--budget", "100%")
+    jsonl(folder / "pool.jsonl", [row for row in every if row not in held])
+    chosen = ("--where", "source = 'medicine'", "--method", "random", "--budget", "100%")
     done(folder / "pool.jsonl", *chosen, "--out", folder / "run")
     return folder / "run"
 
@@ -182,7 +183,8 @@ def test_a_wrong_gold_ends_in_one_sentence(run: Path) -> None:
 
 def test_items_that_the_pool_holds_are_refused(run: Path) -> None:
     fresh = jsonl(run.parent / "fresh.jsonl", [{"text": f"Nobody wrote {n} before."} for n in range(3)])
-    texts = [row["text"] for row in examples() if row["source"] == "law"][:3]
+    pool = (json.loads(row) for row in (run.parent / "pool.jsonl").read_bytes().splitlines())
+    texts = [row["text"] for row in pool if row["source"] == "contracts" and len(row["text"]) > 200][:3]
     leak = jsonl(run.parent / "leak.jsonl", [{"context": text[:-30], "continuation": text[-30:]} for text in texts])
     answer = assay("verify", run, "--eval", fresh, "--tasks", leak, "--seeds", "3", "-q", "--workers", "1")
     assert "leak.jsonl must hold text that the pool does not; 3 of the pool's" in answer.sentence

@@ -23,6 +23,7 @@ from assay.opening import open_pool
 from assay.recipe import Read
 from assay.run.local import Local
 from assay.run.passes import Pool
+from assay.run.workers import Crew
 from assay.runs import Run
 from assay.trial import Asked
 from assay.types import Batch, Texts
@@ -150,7 +151,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 def asked(run: Run, **more: Any) -> dict[str, Any]:
     given = {"eval": (str(run.path.parent / "held.jsonl"),), "seeds": 3, "rivals": (), "instructions": True, **more}
-    return trial.verify(run, Asked(**given), 1)
+    return trial.verify(run, Asked(**given), Crew(1))
 
 
 def test_a_choice_of_the_right_responses_is_better(run: Run) -> None:

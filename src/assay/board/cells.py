@@ -26,6 +26,7 @@ from assay.io.sources import find
 from assay.recipe import Recipe
 from assay.run.local import Local
 from assay.run.passes import Watch, quiet
+from assay.run.workers import HERE, Crew
 from assay.runs import Run
 from assay.types import Budget
 from assay.verify import judge
@@ -40,7 +41,7 @@ class How:
 
     out: Path
     store: Path | None = None
-    workers: int | None = None
+    crew: Crew = HERE
     memory: int = engine.MEMORY
     watch: Watch = quiet
 
@@ -147,7 +148,7 @@ def work(cell: Cell, how: How, leads: Mapping[str, str]) -> dict[str, Any]:
     began = time.perf_counter()
     lead = _lead(cell, how, leads)
     place = engine.Place(
-        how.out / "runs" / cell.folder, how.store or how.out / "store", how.workers, how.watch, how.memory
+        how.out / "runs" / cell.folder, how.store or how.out / "store", how.crew, how.watch, how.memory
     )
     run = engine.run(cell.recipe, place, lead)
     asked = trial.Asked(
@@ -162,7 +163,7 @@ def work(cell: Cell, how: How, leads: Mapping[str, str]) -> dict[str, Any]:
         units=units(cell, run),
         instructions=cell.task.instructions,
     )
-    verdict = trial.verify(run, asked, how.workers, how.watch)
+    verdict = trial.verify(run, asked, how.crew, how.watch)
     spent = {"seconds": round(time.perf_counter() - began, 3)}
     return {
         "state": "done",

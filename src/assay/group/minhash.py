@@ -36,7 +36,8 @@ from jaxtyping import Bool, Int, Int64, Shaped, UInt64
 from assay.contracts import Engine, Grouper, Rows
 from assay.errors import RecipeError
 from assay.group._components import labels_of, mixed, smallest, split
-from assay.kernels.minhash import band_keys, link_similar, permutations, shingle_sets
+from assay.kernels.minhash import band_keys, link_similar, permutations, shingle_sets, unpack_sets
+from assay.kernels.ordering import settled
 from assay.kernels.union_find import flatten, link, singletons
 from assay.types import Batch, Groups, Signals, Texts
 
@@ -113,7 +114,7 @@ def _candidates(records: Shaped[np.ndarray, "r"]) -> Shaped[np.ndarray, "e"]:
     """Edges between rows of one key: to the first with the same words, and from there to the least words of the key."""
     equal = records["key"][1:] == records["key"][:-1]
     shared = records[np.concatenate([[False], equal]) | np.concatenate([equal, [False]])]
-    shared = shared[np.lexsort((shared["row"], shared["words"], shared["key"]))]
+    shared = shared[settled(shared["key"], shared["words"])]  # rows ascend already
     opens = _changes(shared["key"])
     distinct = opens | _changes(shared["words"])
     place = np.arange(len(shared))
@@ -193,12 +194,14 @@ class _Similar:
     least: float
 
     def __call__(self, records: Shaped[np.ndarray, "r"]) -> Int64[np.ndarray, "e 2"]:
-        order = np.lexsort((records["row"], records["words"], records["key"]))
-        key, row, count = (records[name][order] for name in ("key", "row", "count"))
-        shingles = records["shingles"][order][np.arange(_PACK) < count[:, None]]
-        texts = np.flatnonzero(_changes(key) | _changes(row))
-        starts = np.concatenate([np.cumsum(count)[texts] - count[texts], [len(shingles)]])
-        groups = np.append(np.flatnonzero(_changes(key[texts])), len(texts))
+        firsts = np.flatnonzero(_changes(records["key"]) | _changes(records["row"]))
+        lasts = np.append(firsts[1:], len(records))
+        order = settled(records["key"][firsts], records["words"][firsts])  # rows ascend already
+        key, row = records["key"][firsts][order], records["row"][firsts][order]
+        shingles, starts = unpack_sets(
+            records["shingles"], np.ascontiguousarray(records["count"]), firsts[order], lasts[order]
+        )
+        groups = np.append(np.flatnonzero(_changes(key)), len(firsts))
         first = link_similar(shingles, starts, groups, self.least)
-        linked = np.flatnonzero(first != np.arange(len(texts)))
-        return np.stack([row[texts][linked], row[texts][first[linked]]], axis=1)
+        linked = np.flatnonzero(first != np.arange(len(firsts)))
+        return np.stack([row[linked], row[first[linked]]], axis=1)

@@ -21,7 +21,7 @@ import urllib.request
 from dataclasses import dataclass
 from typing import Any, final
 
-from assay.errors import InputError, RecipeError
+from assay.errors import InputError, RecipeError, masked
 
 _AGAIN = (408, 425, 429)
 _LONGEST_WAIT = 60.0  # seconds that our own backoff grows to
@@ -73,6 +73,11 @@ class Endpoint:
         if not self.url.startswith(("http://", "https://")):
             raise RecipeError(
                 f"the endpoint must begin with http:// or https://, as in https://host/v1; got {self.url!r}"
+            )
+        if masked(self.url) != self.url:
+            raise RecipeError(
+                f"the endpoint's address must hold no user, password or key; got {self.url!r}: put the key into an environment "
+                "variable and name it with --key-variable"
             )
 
     @property

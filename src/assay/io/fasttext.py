@@ -34,6 +34,7 @@ _PREFIX = "__label__"
 _LANES, _PART = 8, 1 << 16
 _MOST_BUCKETS = 100_000_000  # the library's default is two million
 _LONGEST = 1024  # characters of a subword; the library's default is 6
+_MOST_WORDS = 64  # of an n-gram; the library's default is 1, and every row costs as many steps a word
 _CENTROIDS = 256
 
 
@@ -109,6 +110,7 @@ def _settings(source: _Source) -> dict[str, int]:
     if settings["model"] != _SUPERVISED:
         raise InputError(source.wrong("it holds word vectors (skipgram or cbow), which have no labels"))
     limits = {"dim": (1, 1 << 20), "loss": (1, 4), "bucket": (0, _MOST_BUCKETS), "maxn": (-1, _LONGEST)}
+    limits["wordNgrams"] = (-(1 << 31), _MOST_WORDS)
     for name, (least, most) in limits.items():
         if not least <= settings[name] <= most:
             raise InputError(source.wrong(f"its {name} is {settings[name]}, and must be from {least} to {most}"))

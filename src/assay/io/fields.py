@@ -166,7 +166,7 @@ def head(shard: Shard) -> Iterator[dict[str, Any]]:
         return
     lines = _head_lines(shard)
     if shard.format == "csv":
-        yield from csv.DictReader(io.StringIO(lines.decode("utf-8", "replace")), delimiter=delimiter(shard.path))
+        yield from _csv_head(lines.decode("utf-8", "replace"), delimiter(shard.path))
         return
     for line in lines.split(b"\n"):
         try:
@@ -175,6 +175,14 @@ def head(shard: Shard) -> Iterator[dict[str, Any]]:
             continue
         if isinstance(row, dict):
             yield row
+
+
+def _csv_head(lines: str, comma: str) -> Iterator[dict[str, Any]]:
+    """The first records of CSV, up to one that is none; what a record has beyond the header has no name."""
+    csv.field_size_limit(1 << 30)
+    with contextlib.suppress(csv.Error):
+        for row in csv.DictReader(io.StringIO(lines, newline=""), delimiter=comma):
+            yield {name: value for name, value in row.items() if name is not None}
 
 
 def _head_lines(shard: Shard) -> bytes:
@@ -186,9 +194,9 @@ def _head_lines(shard: Shard) -> bytes:
 
 
 def _table_head(shard: Shard) -> Iterator[dict[str, Any]]:
-    from assay.io.tables import DAMAGE, schema_of, table_batches  # only where it is needed: it imports Arrow
+    from assay.io.tables import DAMAGE, as_python, schema_of, table_batches  # only where it is needed: it imports Arrow
 
     schema_of(shard)  # a file that is no table at all is refused here
     with contextlib.suppress(*DAMAGE):
         for batch in table_batches(shard, 0, None, None, 100):
-            yield from batch.to_pylist()
+            yield from (row for row in as_python(batch.to_struct_array()) if row is not None)

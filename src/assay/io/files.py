@@ -1,34 +1,28 @@
 """The door to the disk and to object stores: every file that Assay opens, it opens here or beside here, in `io/`.
 
 A write goes to a temporary name, is synced, and gets its own name by a rename, so a reader never sees half a file.
-URLs (`s3://`, `hf://`, `memory://`, …) go through fsspec; nothing else touches the network.
+URLs (`s3://`, `hf://`, `memory://`, …) go through fsspec (`io/remote.py`); nothing else touches the network. A folder may
+stand for one of an object store (`io/mirror.py`): then what is written here is there too, and what is missing here is fetched.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
-import re
-import shutil
 import tempfile
-import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any, BinaryIO, cast
+from pathlib import Path
+from typing import Any, BinaryIO
 
 from assay.errors import InputError, RunError
-
-_TEMPORARY = ".tmp-"
-_URL = re.compile(r"^[a-zA-Z][a-zA-Z0-9+.\-]*://|^[a-zA-Z][a-zA-Z0-9+.\-]*::")
-
-
-def is_url(path: str) -> bool:
-    """Whether a path names something that fsspec must open.
-
-    >>> is_url("s3://bucket/a.jsonl"), is_url("crawl/a.jsonl")
-    (True, False)
-    """
-    return _URL.match(path) is not None
+from assay.io import mirror, remote
+from assay.io.lease import lease, remove_probes
+from assay.io.mirror import address, fetched
+from assay.io.remote import is_url
+from assay.io.room import room
+from assay.io.secrets import masked_tree
 
 
 def absolute(path: str) -> str:
@@ -36,46 +30,35 @@ def absolute(path: str) -> str:
     return path if is_url(path) else os.path.abspath(path)
 
 
-def filesystem(path: str) -> tuple[Any, str]:
-    """The fsspec file system of a URL and the path inside it; InputError where there is none for the protocol."""
-    import fsspec
-
-    try:
-        return fsspec.core.url_to_fs(path)
-    except (ValueError, ImportError, OSError) as error:
-        raise InputError(
-            f"{path!r} cannot be opened: {error}; check the protocol, or install the fsspec package for it"
-        ) from None
-
-
 def open_read(path: str) -> BinaryIO:
     """Open a local path or URL for reading bytes; a missing or unreadable file is an InputError."""
     try:
         if is_url(path):
-            return _open_remote(path)
-        return open(path, "rb", buffering=0)
+            return remote.open_remote(path)
+        return open(fetched(path), "rb", buffering=0)
     except OSError as error:
         raise InputError(
             f"{path!r} cannot be read: {error.strerror or error}; check that the file is there and may be read"
         ) from None
 
 
-def _open_remote(url: str) -> BinaryIO:
-    system, inner = filesystem(url)
-    try:
-        return cast(BinaryIO, system.open(inner, "rb"))
-    except OSError:
-        raise
-    except Exception as error:  # every object store has errors of its own
-        raise InputError(f"{url!r} cannot be read: {error}; check the address and your access to it") from None
-
-
 def size_of(path: str) -> int:
     """Bytes of a file, local or remote."""
-    if is_url(path):
-        system, inner = filesystem(path)
-        return int(system.size(inner))
-    return os.stat(path).st_size
+    return int(remote.info(path)["size"]) if is_url(path) else os.stat(fetched(path)).st_size
+
+
+def entries(place: Path) -> list[str]:
+    """The names in a folder, none where there is no folder; RunError where a file has its name."""
+    names = mirror.names(place)
+    if names is None:
+        raise RunError(f"--out must be a folder; {address(place)} is a file: give another name")
+    return names
+
+
+def here(place: Path | None, what: str) -> None:
+    """Refuse a URL where a folder of this machine is needed, because something is added to its files bit by bit."""
+    if place is not None and mirror.mirrored(place):
+        raise RunError(f"{what} must be a folder of this machine; got {address(place)}: give a path, and copy it later")
 
 
 def make_parents(path: str) -> None:
@@ -84,11 +67,13 @@ def make_parents(path: str) -> None:
 
 
 @contextmanager
-def atomic_write(path: str, durable: bool = True) -> Iterator[BinaryIO]:
+def atomic_write(path: str, durable: bool = True, needs: int = 0) -> Iterator[BinaryIO]:
     """Write bytes to a temporary neighbour; on a clean exit sync it and rename it to `path`, on an error remove it.
 
+    A full disk is a RunError, which says that `needs` bytes are needed where that is known.
+
     What can be made again (signals, parts) need not be `durable`: it is not synced, which the death of a process does not
-    mind, only that of the machine.
+    mind, only that of the machine. Where the path stands for a URL, the file is at the URL first, and here only then.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -97,15 +82,16 @@ def atomic_write(path: str, durable: bool = True) -> Iterator[BinaryIO]:
     ...     os.listdir(folder)
     ['a']
     """
-    make_parents(path)
-    folder, name = os.path.split(os.path.abspath(path))
-    temporary = os.path.join(folder, f".{name}{_TEMPORARY}{os.getpid()}-{threading.get_ident()}")
+    temporary = mirror.neighbour(path)
     try:
-        with open(temporary, "wb") as file:
-            yield file
-            file.flush()
-            if durable:
-                os.fsync(file.fileno())
+        with room(path, needs):
+            make_parents(path)
+            with open(temporary, "wb") as file:
+                yield file
+                file.flush()
+                if durable:
+                    os.fsync(file.fileno())
+        mirror.put(temporary, path)
         os.replace(temporary, path)
     except BaseException:
         if os.path.exists(temporary):
@@ -115,7 +101,7 @@ def atomic_write(path: str, durable: bool = True) -> Iterator[BinaryIO]:
 
 def write_bytes(path: str, content: bytes) -> None:
     """Write a whole file at once, atomically."""
-    with atomic_write(path) as file:
+    with atomic_write(path, needs=len(content)) as file:
         file.write(content)
 
 
@@ -130,8 +116,11 @@ def in_turn(folder: str | os.PathLike[str]) -> Iterator[None]:
     """Hold a folder for one process; another that wants it meanwhile waits."""
     import fcntl
 
-    os.makedirs(folder, exist_ok=True)
-    with open(os.path.join(folder, ".lock"), "wb") as file:
+    if (url := mirror.mirrored(folder)) is not None:
+        with lease(url, wait=True):
+            yield
+        return
+    with _lock(folder) as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
@@ -141,8 +130,11 @@ def locked(folder: str | os.PathLike[str]) -> Iterator[None]:
     """Hold a folder for one process; another that wants it meanwhile is refused with a sentence."""
     import fcntl
 
-    os.makedirs(folder, exist_ok=True)
-    with open(os.path.join(folder, ".lock"), "wb") as file:
+    if (url := mirror.mirrored(folder)) is not None:
+        with lease(url):
+            yield
+        return
+    with _lock(folder) as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
@@ -152,18 +144,31 @@ def locked(folder: str | os.PathLike[str]) -> Iterator[None]:
         yield
 
 
+def _lock(folder: str | os.PathLike[str]) -> BinaryIO:
+    path = os.path.join(folder, ".lock")
+    with room(path):
+        make_parents(path)
+        return open(path, "wb")
+
+
 def remove_leftovers(folder: str | os.PathLike[str], beside: tuple[str, ...] = ()) -> None:
-    """Remove what killed writers left half-written below a folder that this process holds, but for folders named `beside`."""
+    """Remove what killed writers left half-written below a folder that this process holds, but for folders named `beside`.
+
+    At a URL nothing is ever half-written: there only lie what locks were asked with.
+    """
     for parent, folders, names in os.walk(folder):
         folders[:] = [name for name in folders if name not in beside]
         for name in names:
-            if name.startswith(".") and _TEMPORARY in name:
-                os.unlink(os.path.join(parent, name))
+            if name.startswith(".") and mirror.TEMPORARY in name:
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(os.path.join(parent, name))
+    if (url := mirror.mirrored(folder)) is not None:
+        remove_probes(url)
 
 
 def remove_folder(folder: str | os.PathLike[str]) -> None:
     """Remove a folder of temporary files, if it is there."""
-    shutil.rmtree(folder, ignore_errors=True)
+    mirror.remove_folder(folder)
 
 
 def temporary_folder(prefix: str) -> str:
@@ -171,9 +176,19 @@ def temporary_folder(prefix: str) -> str:
     return tempfile.mkdtemp(prefix=prefix)
 
 
+def refuse_paths(names: Iterable[str], place: str | os.PathLike[str]) -> None:
+    """RunError where one of the names that a run keeps for files of its own leads out of its folders.
+
+    >>> refuse_paths(["train/data-00000.arrow"], "run")
+    """
+    for name in names:
+        if os.path.isabs(name) or ".." in name.split("/") or "\0" in name:
+            raise RunError(f"{os.fspath(place)} names {name!r}, which leads out of it: somebody has changed its run.json")
+
+
 def write_json(path: str, content: Any) -> None:
-    """Write JSON, indented, keys in the order given, NaN refused; atomically."""
-    text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
+    """Write JSON, indented, keys in the order given, NaN refused, secrets in URLs masked; atomically."""
+    text = json.dumps(masked_tree(content), indent=2, ensure_ascii=False, allow_nan=False)
     write_bytes(path, (text + "\n").encode("utf-8", "replace"))
 
 

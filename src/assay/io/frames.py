@@ -15,6 +15,7 @@ import xxhash
 
 from assay.errors import InputError, MissingExtra, RunError
 from assay.io.files import atomic_write, read_bytes, write_bytes
+from assay.io.mirror import present
 
 
 def is_paths(pool: Any) -> bool:
@@ -41,7 +42,7 @@ def settle(paths: Sequence[str], folder: str) -> list[str]:
     for path in paths:
         content = read_bytes(path)
         settled.append(os.path.join(folder, xxhash.xxh3_64_hexdigest(content), os.path.basename(path)))
-        if not os.path.exists(settled[-1]):
+        if not present(settled[-1]):
             write_bytes(settled[-1], content)
     return settled
 

@@ -15,6 +15,7 @@ from typing import Any, BinaryIO, final
 
 from assay.errors import RunError
 from assay.io import files
+from assay.io.room import room
 
 
 @final
@@ -27,7 +28,7 @@ class Journal:
 
     def append(self, entry: dict[str, Any]) -> None:
         """Write one line and wait until the disk has it."""
-        with self.turn:
+        with self.turn, room(self.file.name):
             self.file.write(_line(entry))
             self.file.flush()
             os.fsync(self.file.fileno())

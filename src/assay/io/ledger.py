@@ -13,6 +13,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from assay.errors import masked
 from assay.io.blocks import Bad
 from assay.io.files import atomic_write, open_read
 from assay.types import Texts
@@ -114,7 +115,8 @@ def write_quarantine(path: str, entries: Iterable[Mapping[str, Any]]) -> None:
     """Write quarantine entries, one JSON object a line, in the order given."""
     with atomic_write(path) as file:
         for entry in entries:
-            file.write(json.dumps(entry, ensure_ascii=False).encode("utf-8", "backslashreplace") + b"\n")
+            told = {**entry, "file": masked(entry["file"])}
+            file.write(json.dumps(told, ensure_ascii=False).encode("utf-8", "backslashreplace") + b"\n")
 
 
 def read_quarantine(path: str) -> Iterator[dict[str, Any]]:

@@ -22,6 +22,7 @@ BLOCK = 4 << 20
 HEAD = 1 << 16
 _BOM = b"\xef\xbb\xbf"
 _LF = 10
+_MOST = 1 << 16
 _NEAR = 1 << 16  # where the end of a line is looked for first
 
 
@@ -189,6 +190,18 @@ def assemble(source: Iterator[bytes], at: int, stop: int | None, longest: int) -
         cut = _cut(pending, limit - at) or len(pending)
         yield _take(pending, cut, at)
         at += cut
+
+
+def few(item: Lines) -> Iterator[Lines]:
+    """The same lines, at most 65,536 at a time: a line takes memory of its own, however short it is."""
+    if item.stop <= _MOST or len(ends := np.flatnonzero(item.data[: item.stop] == _LF)) <= _MOST:
+        yield item
+        return
+    start = 0
+    for stop in [*(ends[_MOST - 1 : -1 : _MOST] + 1).tolist(), item.stop]:
+        data, size = padded(item.data[start:stop].tobytes())
+        yield Lines(data, size, item.offset + start)
+        start = stop
 
 
 def _take(pending: bytearray, cut: int, at: int) -> Lines:

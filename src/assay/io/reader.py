@@ -21,7 +21,7 @@ from jaxtyping import Int64, UInt8
 from assay.errors import InputError
 from assay.io.blocks import EMPTY, LONE_SURROGATE, Bad, Block, block_of, too_long, unreadable
 from assay.io.files import open_read
-from assay.io.lines import BLOCK, HEAD, Lines, digest, fill, padded
+from assay.io.lines import BLOCK, HEAD, Lines, digest, few, fill, padded
 from assay.io.records import shard_lines
 from assay.io.row import DOCUMENT, ETX, Fields, Form, number, render_chat, unmarked
 from assay.io.sources import Piece, Shard
@@ -92,12 +92,15 @@ def _read_json(piece: Piece, fields: Fields, columns: Sequence[str]) -> Iterator
     scanner = Scanner(fields, columns)
     row, line = 0, 0
     for item in shard_lines(piece.shard, piece.start, piece.stop, fields.max_line):
-        block = (
-            scanner.block(item, row, line) if isinstance(item, Lines) else unreadable(item, row, line, fields, columns)
-        )
-        row += block.count
-        line += block.lines
-        yield block
+        for part in few(item) if isinstance(item, Lines) else (item,):
+            block = (
+                scanner.block(part, row, line)
+                if isinstance(part, Lines)
+                else unreadable(part, row, line, fields, columns)
+            )
+            row += block.count
+            line += block.lines
+            yield block
 
 
 def _flat(paths: Sequence[Sequence[str]]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -151,9 +154,10 @@ class Scanner:
 
     def _text_spans(self, item: Lines, found: np.ndarray, kept: np.ndarray) -> Int64[np.ndarray, "b 3"] | None:
         """Where the text of each good row lies in the file; None where it is put together from several places."""
+        if self.fields.template is not None or self.fields.form == "turns":
+            return None
         path = self.paths.index(self.parts[0][1])
-        put_together = self.fields.template is not None or self.fields.form == "turns"
-        if put_together or (found[kept, path, 0] != token.STRING).any():
+        if (found[kept, path, 0] != token.STRING).any():
             return None
         spans = np.zeros((len(found), 3), np.int64)
         _, starts, stops, flags = found[kept, path].T

@@ -62,11 +62,15 @@ class Fields:
         if self.template is None:
             return (("", self.text or "text"),)
         try:
-            return tuple((literal, name or "") for literal, name, _, _ in string.Formatter().parse(self.template))
+            self.template.encode()
+            parts = tuple((literal, name) for literal, name, _, _ in string.Formatter().parse(self.template))
         except ValueError as error:
             raise InputError(
                 f"a text template must look like '{{instruction}} {{output}}'; got {self.template!r} ({error})"
             ) from None
+        if any(name == "" for _, name in parts):
+            raise InputError(f"a text template must name a field in every pair of braces; got {self.template!r}")
+        return tuple((literal, name or "") for literal, name in parts)
 
 
 def _in_turns(parts: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:

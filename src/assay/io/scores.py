@@ -9,6 +9,8 @@ import numpy as np
 import polars as pl
 
 from assay.errors import InputError
+from assay.io import files
+from assay.io.remote import bare, is_url
 from assay.types import Texts
 
 
@@ -35,17 +37,18 @@ def join_scores(path: str, ids: Iterable[Texts]) -> dict[str, np.ndarray]:
     joined = pl.concat(parts)
     if joined[numbers[0]].null_count() == len(joined):
         raise InputError(f"{path} must hold ids of the pool; none of its {len(frame):,} ids is an id of a row")
-    names = {numbers[0]: PurePath(path).name.split(".")[0]} if len(numbers) == 1 else {name: name for name in numbers}
+    names = {numbers[0]: PurePath(bare(path)).name.split(".")[0]} if len(numbers) == 1 else {name: name for name in numbers}
     return {names[name]: joined[name].cast(pl.Float64).to_numpy() for name in numbers}
 
 
 def _read(path: str) -> pl.DataFrame:
     readers = {".parquet": pl.read_parquet, ".csv": pl.read_csv, ".jsonl": pl.read_ndjson}
-    suffix = "".join(PurePath(path).suffixes[-2:]) if path.endswith((".gz", ".zst")) else PurePath(path).suffix
+    named = PurePath(bare(path))
+    suffix = "".join(named.suffixes[-2:]) if named.suffix in (".gz", ".zst") else named.suffix
     reader = next((reader for ending, reader in readers.items() if ending in suffix), None)
     if reader is None:
         raise InputError(f"scores must be a .jsonl, .csv or .parquet file; got {path!r}")
     try:
-        return reader(path)
+        return reader(files.read_bytes(path) if is_url(path) else path)  # only one door to the network
     except (pl.exceptions.PolarsError, OSError) as error:
         raise InputError(f"the scores {path!r} cannot be read: {str(error).splitlines()[0]}") from None

@@ -19,7 +19,8 @@ from itertools import pairwise
 from typing import final
 
 from assay.errors import InputError, suggest
-from assay.io.files import filesystem, is_url, open_read, size_of
+from assay.io.files import is_url, open_read, size_of
+from assay.io.remote import bare, named
 
 FORMATS = {
     ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "json", ".parquet": "parquet", ".pq": "parquet", ".csv": "csv",
@@ -84,7 +85,7 @@ def natural(path: str) -> tuple[tuple[int, int | str], ...]:
 
 def kind_of(path: str) -> tuple[str, str]:
     """(format, compression) that a file's name says; format "text" for plain text, "" where the suffix is unknown."""
-    stem, suffix = os.path.splitext(path.lower())
+    stem, suffix = os.path.splitext(bare(path).lower())
     compression = COMPRESSIONS.get(suffix, "")
     if compression:
         stem, suffix = os.path.splitext(stem)
@@ -123,8 +124,8 @@ def _named(shards: list[Shard]) -> Iterator[Shard]:
 
 
 def _base(shard: Shard) -> str:
-    path = shard.path.rstrip("/")
-    base = os.path.basename(os.path.abspath(path) if not is_url(path) else path) or "text"
+    path = bare(shard.path) if is_url(shard.path) else os.path.abspath(shard.path)  # with no .. that would lead out
+    base = os.path.basename(path.rstrip("/")) or "text"
     if shard.format == "arrow" and _is_saved(os.path.dirname(path)):
         above, parent = os.path.split(os.path.dirname(path))
         inner = os.path.isfile(os.path.join(above, "dataset_dict.json"))
@@ -170,12 +171,12 @@ def _file(path: str, loose: list[str]) -> Iterator[Shard]:
     yield _shard(path, form, compression)
 
 
-def _shard(path: str, form: str, compression: str) -> Shard:
+def _shard(path: str, form: str, compression: str, size: int | None = None) -> Shard:
     if form == "json" and not _is_array(path, compression):
         form = "jsonl"  # many a .json file holds JSON lines
     if compression and form in ("parquet", "arrow"):
         raise InputError(f"{path!r} is a compressed {form} file, which cannot be read in parts; decompress it first")
-    return Shard(0, path, form, compression, size_of(path), "")
+    return Shard(0, path, form, compression, size_of(path) if size is None else size, "")
 
 
 def _is_array(path: str, compression: str) -> bool:
@@ -211,7 +212,22 @@ def _walk(folder: str) -> Iterator[str]:
         for name in sorted(names, key=natural):
             path = os.path.join(parent, name)
             if not name.startswith(".") and name != "dataset_dict.json" and os.path.isfile(path):
+                _refuse_outside(path, folder)
                 yield path
+
+
+def _refuse_outside(path: str, folder: str) -> None:
+    """Who names a folder names what is in it: a link may lead to another place of it, or of the same model hub's cache."""
+    if not os.path.islink(path):
+        return
+    real, inside = os.path.realpath(path), os.path.realpath(folder)
+    hub, _, rest = inside.partition(f"{os.sep}snapshots{os.sep}")
+    places = (inside, *([os.path.join(hub, "blobs")] if rest else []))
+    if not any(os.path.commonpath([real, place]) == place for place in places):
+        raise InputError(
+            f"{path!r} is a link that leads out of the folder {folder!r}, to {real!r}; remove it, or name the file itself "
+            "if it belongs to the pool"
+        )
 
 
 def _folder(folder: str) -> Iterator[Shard]:
@@ -247,17 +263,11 @@ def _text_shard(paths: list[str]) -> Shard:
 
 
 def _remote(url: str) -> Iterator[Shard]:
-    system, inner = filesystem(url)
     try:
-        names = system.glob(inner) if glob.has_magic(inner) else [inner]
-        if len(names) == 1 and not glob.has_magic(inner) and system.isdir(inner):
-            names = [name for name in system.find(inner) if kind_of(name)[0] not in ("", "text")]
-        elif not glob.has_magic(inner) and not system.exists(inner):
-            raise InputError(f"there is nothing at {url!r}; check the address and your access to it")
-    except InputError:
-        raise
-    except Exception as error:  # every object store has errors of its own
-        raise InputError(f"{url!r} cannot be listed: {error}; check the address and your access to it") from None
+        listed = named(url)
+    except FileNotFoundError:
+        raise InputError(f"there is nothing at {url!r}; check the address and your access to it") from None
+    names = list(listed) if url in listed or len(listed) == 1 else _rows_among(list(listed), url)
     if not names:
         raise InputError(f"{url!r} matches no file; check the address")
     for name in sorted(names, key=natural):
@@ -266,7 +276,23 @@ def _remote(url: str) -> Iterator[Shard]:
             raise InputError(
                 f"{name!r} has a suffix that says no format; a remote file must be one of {' '.join(sorted(FORMATS))}"
             )
-        yield _shard(system.unstrip_protocol(name), form, compression)
+        yield _shard(name, form, compression, listed[name])
+
+
+def _rows_among(names: list[str], url: str) -> list[str]:
+    """Of the files that a folder or a pattern names: in a folder those with rows, without those of runs and stores inside it."""
+    if glob.has_magic(url):
+        return names
+    parents = {(name.rpartition("/")[0], name.rpartition("/")[2]) for name in names}
+    runs = {parent for parent, name in parents if name == "recipe.json"}
+    runs &= {parent for parent, name in parents if name in (".lock", "pool.json", "run.json")} | {
+        parent.rpartition("/store/")[0] for parent, _ in parents
+    }
+    stores = {parent.removesuffix("/seen") for parent, _ in parents if parent.endswith("/seen")}
+    stores = {store for store in stores if any(parent.startswith(f"{store}/shards/") for parent, _ in parents)}
+    beside = tuple(f"{place}/" for place in runs | stores)
+    kept = [name for name in names if not name.startswith(beside) and not name.rpartition("/")[2].startswith(".")]
+    return [name for name in kept if kind_of(name)[0] not in ("", "text")]
 
 
 def plan(shards: Sequence[Shard], piece_bytes: int = 16 << 20) -> tuple[Piece, ...]:
@@ -298,9 +324,14 @@ def _row_group_sizes(shard: Shard) -> list[int]:
     try:
         with open_read(shard.path) as file:
             meta = pq.ParquetFile(file).metadata
-            return [meta.row_group(group).total_byte_size for group in range(meta.num_row_groups)]
-    except (pa.ArrowException, OSError) as error:
+            groups = [meta.row_group(group) for group in range(meta.num_row_groups)]
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise InputError(f"{shard.path!r} must be a Parquet file; {error}") from None
+    if (held := sum(group.num_rows for group in groups)) != meta.num_rows:
+        raise InputError(
+            f"{shard.path!r} must be a whole Parquet file; it says {meta.num_rows:,} rows, and its parts {held:,}: write it anew"
+        )
+    return [group.total_byte_size for group in groups]
 
 
 def _runs(weights: list[int], most: int) -> list[int]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import bisect
 import os
-import threading
 from collections.abc import Iterable
 from itertools import pairwise
 from pathlib import Path
@@ -17,21 +16,34 @@ import numpy as np
 import xxhash
 from jaxtyping import Shaped
 
-from assay.io import files
+from assay.io import files, mirror
+from assay.io.room import room
 
 KEYS = 1 << 64  # one more than the largest key
 
 
 def scratch(folder: Path) -> Path:
-    """Where this thread may append what it cannot hold; the name says to whom it belongs, so that no other clashes."""
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder / f".spilled.tmp-{os.getpid()}-{threading.get_ident()}"
+    """Where this thread may append what it cannot hold; the name says to whom it belongs, so that no other clashes.
+
+    It stays on this machine, whatever the folder stands for.
+    """
+    with room(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    return Path(mirror.neighbour(str(folder / "spilled")))
 
 
 def append(path: Path, records: Shaped[np.ndarray, "r"]) -> None:
     """Add a run at the end of a scratch file, without a header."""
-    with open(path, "ab") as file:
+    with room(path, records.nbytes), open(path, "ab") as file:
         file.write(np.ascontiguousarray(records).view(np.uint8).data)
+
+
+def keep(path: Path, final: Path) -> None:
+    """Give a scratch file the name that it is to be found under."""
+    with room(final):
+        final.parent.mkdir(parents=True, exist_ok=True)
+    mirror.put(str(path), str(final))
+    os.replace(path, final)
 
 
 def runs(path: Path, dtype: np.dtype, counts: Iterable[int]) -> list[Shaped[np.ndarray, "r"]]:
@@ -44,7 +56,7 @@ def runs(path: Path, dtype: np.dtype, counts: Iterable[int]) -> list[Shaped[np.n
 def save_parts(path: Path, dtype: np.dtype, count: int, parts: Iterable[Shaped[np.ndarray, "r"]]) -> None:
     """Write one array of `count` records under its final name, taking its parts one after another."""
     header = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": (count,)}
-    with files.atomic_write(str(path), durable=False) as out:
+    with files.atomic_write(str(path), durable=False, needs=count * dtype.itemsize) as out:
         np.lib.format.write_array_header_1_0(out, header)
         for part in parts:
             out.write(np.ascontiguousarray(part).view(np.uint8).data)
@@ -52,7 +64,7 @@ def save_parts(path: Path, dtype: np.dtype, count: int, parts: Iterable[Shaped[n
 
 def measure(path: Path) -> tuple[np.dtype, int]:
     """Type and number of the records of a file, read from its header."""
-    with open(path, "rb") as file:
+    with open(mirror.fetched(path), "rb") as file:
         np.lib.format.read_magic(file)
         shape, _, dtype = np.lib.format.read_array_header_1_0(file)
     return dtype, shape[0]
@@ -60,7 +72,7 @@ def measure(path: Path) -> tuple[np.dtype, int]:
 
 def between(path: Path, low: int, high: int) -> Shaped[np.ndarray, "r"]:
     """A copy of the records with low <= key < high of a sorted file; `high` may be 2^64."""
-    records = np.load(path, mmap_mode="r", allow_pickle=False)
+    records = np.load(mirror.fetched(path), mmap_mode="r", allow_pickle=False)
     start, stop = span(records, low, high)
     return np.array(records[start:stop])
 
@@ -74,7 +86,7 @@ def span(records: Shaped[np.ndarray, "r"], low: int, high: int) -> tuple[int, in
 
 def spans(path: Path, low: int, high: int) -> int:
     """How many records of a sorted file have low <= key < high."""
-    start, stop = span(np.load(path, mmap_mode="r", allow_pickle=False), low, high)
+    start, stop = span(np.load(mirror.fetched(path), mmap_mode="r", allow_pickle=False), low, high)
     return stop - start
 
 
@@ -86,6 +98,6 @@ def digest_array(array: Shaped[np.ndarray, "..."]) -> str:
     return state.hexdigest()
 
 
-def remove(path: Path) -> None:
-    """Remove a file that is not needed any more, if it is there."""
-    path.unlink(missing_ok=True)
+def remove(*paths: Path) -> None:
+    """Remove files that are not needed any more, those that are there."""
+    mirror.remove(paths)

@@ -15,10 +15,11 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, final
+from zipfile import BadZipFile
 
 import numpy as np
 import pyarrow as pa
@@ -26,9 +27,10 @@ import xxhash
 from jaxtyping import Shaped, UInt8
 
 from assay import __version__
-from assay.errors import InputError
-from assay.io import files
+from assay.errors import InputError, RunError
+from assay.io import files, mirror, remote
 from assay.io.fields import delimiter
+from assay.io.secrets import identity
 from assay.io.sources import Piece, Shard
 from assay.types import Fitted, Texts
 
@@ -63,29 +65,24 @@ class Store:
     def content(self, stat: str) -> str | None:
         """The content digest of a shard that was read whole before, or None."""
         path = self.root / "seen" / f"{stat}.json"
-        if not path.exists():
+        if not mirror.known(path):
             return None
         content = files.read_json(str(path))["content"]
-        return content if (self.root / "shards" / content).is_dir() else None
+        return content if mirror.known(self.root / "shards" / content) else None
 
     def finish(self, stat: str, content: str, copy: int = 0) -> None:
         """Move a shard's partial results under its content digest; where the same content is there already, merge."""
-        partial, whole = self.root / "partial" / stat, self._whole(content, copy)
         self._whole(content, 0).mkdir(parents=True, exist_ok=True)
-        whole.mkdir(parents=True, exist_ok=True)
-        for path in sorted(partial.iterdir()) if partial.exists() else []:
-            os.replace(path, whole / path.name)
-        with contextlib.suppress(OSError):
-            partial.rmdir()
+        mirror.move(self.root / "partial" / stat, self._whole(content, copy))
         files.write_json(str(self.root / "seen" / f"{stat}.json"), {"content": content})
 
     def replaced(self, key: str, learnt: str) -> bool:
         """Remember what was learnt under a key; whether something else had been learnt under it before."""
         path = self.root / "fits" / f"{key}.json"
-        before = files.read_json(str(path))["learnt"] if path.exists() else learnt
-        if before != learnt or not path.exists():
+        before = files.read_json(str(path))["learnt"] if mirror.present(path) else None
+        if before != learnt:
             files.write_json(str(path), {"learnt": learnt})
-        return before != learnt
+        return before not in (None, learnt)
 
 
 def fitted_digest(fitted: Fitted) -> str:
@@ -98,14 +95,30 @@ def fitted_digest(fitted: Fitted) -> str:
     return state.hexdigest()
 
 
-def stat_key(shard: Shard, read: Any) -> str:
-    """What a shard is taken for unread: path, size and times (or what a remote store says of it), and how it is read."""
-    return digest(_stat(shard), read, __version__)
+def stat_key(shard: Shard, read: Any, states: Mapping[str, remote.State] | None = None) -> str:
+    """What a shard is taken for unread: path, size and times (or what a remote store says of it), and how it is read.
+
+    `states` are those of remote shards, where they were asked for together.
+    """
+    return digest(_stat(shard, states), read, __version__)
+
+
+def remote_states(shards: Iterable[Shard]) -> dict[str, remote.State]:
+    """The states of all shards that are remote; FileNotFoundError where one is missing."""
+    return remote.states(shard.path for shard in shards if files.is_url(shard.path))
+
+
+def piece_key(piece: Piece, read: Any) -> str:
+    """The same of what a piece is read from: some files of a text folder, or its whole shard."""
+    shard = piece.shard
+    if shard.format != "text":
+        return stat_key(shard, read)
+    return stat_key(replace(shard, files=shard.files[piece.start : piece.stop]), read)
 
 
 def file_key(path: str) -> str:
     """What a file is taken for unread."""
-    return digest(path if files.is_url(path) else _local_stat(path))
+    return digest((identity(path), remote.state(path)) if files.is_url(path) else _local_stat(path))
 
 
 def content_digest(piece: Piece) -> str:
@@ -142,14 +155,13 @@ def file_digest(path: str, start: int = 0, stop: int = 1 << 62) -> str:
     return state.hexdigest()
 
 
-def _stat(shard: Shard) -> tuple[Any, ...]:
-    """Size, times and inode of a file, or of every file of a text folder; of a remote one whatever its store says about it."""
+def _stat(shard: Shard, states: Mapping[str, remote.State] | None) -> tuple[Any, ...]:
+    """Size, times and inode of a file, or of every file of a text folder; tag, size and time of a remote one."""
     if shard.format == "text":
         return (os.path.abspath(shard.path), *(_local_stat(os.path.join(shard.path, name)) for name in shard.files))
     path = shard.path
     if files.is_url(path):
-        system, inner = files.filesystem(path)
-        return (path, str(sorted(system.info(inner).items(), key=str)))
+        return (identity(path), states[path] if states and path in states else remote.state(path))
     return _local_stat(path)
 
 
@@ -164,15 +176,26 @@ def save_named(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
         np.savez(out, **arrays)
 
 
+@contextlib.contextmanager
+def plain_arrays(path: Path) -> Iterator[None]:
+    """RunError where a file of the store holds something else than arrays of numbers: objects are never made from a file."""
+    try:
+        yield
+    except (ValueError, EOFError, BadZipFile) as error:
+        raise RunError(
+            f"{os.fspath(path)} must hold arrays as Assay wrote them; {str(error).splitlines()[0]}: remove it, and it is made again"
+        ) from None
+
+
 def load_named(path: Path) -> dict[str, np.ndarray]:
     """Read back what `save_named` wrote."""
-    with files.open_read(str(path)) as file, np.load(file, allow_pickle=False) as loaded:
+    with files.open_read(str(path)) as file, plain_arrays(path), np.load(file, allow_pickle=False) as loaded:
         return {name: loaded[name] for name in loaded.files}
 
 
 def lay_down(folder: Path, arrays: Mapping[str, np.ndarray]) -> None:
     """Write named arrays as files that `map_arrays` maps; a folder that is there already holds the same."""
-    if not (folder / "names.json").exists():
+    if not mirror.present(folder / "names.json"):
         for number, array in enumerate(arrays.values()):
             save(folder / f"{number}.npy", np.ascontiguousarray(array))
         files.write_json(str(folder / "names.json"), list(arrays))
@@ -185,63 +208,70 @@ def map_arrays(folder: Path) -> dict[str, np.ndarray]:
 
 
 def _mapped(path: Path) -> np.ndarray:
+    mirror.fetched(path)
     try:
         return np.load(path, mmap_mode="c", allow_pickle=False).view(np.ndarray)
     except ValueError:  # an array without elements, or without dimensions, cannot be mapped
-        return np.load(path, allow_pickle=False)
+        with plain_arrays(path):
+            return np.load(path, allow_pickle=False)
 
 
 def save(path: Path, tree: Tree) -> None:
     """Write one array, or a tuple of arrays, under its final name in one step."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with files.atomic_write(str(path), durable=False) as out:
+    with files.atomic_write(str(path), durable=False, needs=_size(tree)) as out:
         if isinstance(tree, tuple):
             np.savez(out, *tree)
         else:
             np.save(out, tree, allow_pickle=False)
 
 
+def _size(tree: Tree) -> int:
+    return sum(part.nbytes for part in (tree if isinstance(tree, tuple) else (tree,)))
+
+
 def load(path: Path) -> Tree:
     """Read back what `save` wrote."""
-    with open(path, "rb") as file:
+    with open(mirror.fetched(path), "rb") as file, plain_arrays(path):
         loaded = np.load(file, allow_pickle=False)
         return tuple(loaded[name] for name in loaded.files) if isinstance(loaded, np.lib.npyio.NpzFile) else loaded
 
 
 def read_lines(path: Path) -> Iterator[Any]:
     """JSON lines of a file; none where there is no file."""
-    if path.exists():
+    if os.path.exists(mirror.fetched(path)):
         with open(path, "rb") as file:
             yield from (json.loads(line) for line in file)
 
 
 def mapped(path: Path) -> Shaped[np.ndarray, "k"]:
     """A saved array, mapped instead of read."""
-    return np.load(path, mmap_mode="r", allow_pickle=False)
+    with plain_arrays(path):
+        return np.load(mirror.fetched(path), mmap_mode="r", allow_pickle=False)
 
 
 def mapped_bytes(path: Path) -> UInt8[np.ndarray, "m"]:
     """A file's bytes, mapped; an empty file as an empty array."""
+    mirror.fetched(path)
     return np.memmap(path, np.uint8, "r") if path.stat().st_size else np.zeros(0, np.uint8)
 
 
 def save_table(path: Path, columns: dict[str, np.ndarray | Texts], facts: dict[str, Any]) -> None:
     """Write columns as an Arrow file with facts as JSON in its schema."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     table = pa.table({name: _to_arrow(column) for name, column in columns.items()})
     table = table.replace_schema_metadata({"facts": json.dumps(facts)})
-    with files.atomic_write(str(path), durable=False) as out, pa.ipc.new_file(out, table.schema) as writer:
+    whole = files.atomic_write(str(path), durable=False, needs=table.nbytes)
+    with whole as out, pa.ipc.new_file(out, table.schema) as writer:
         writer.write_table(table)
 
 
 def open_table(path: Path) -> pa.Table:
     """The table alone, mapped: only the columns that are looked at are read."""
-    return pa.ipc.open_file(pa.memory_map(str(path))).read_all()
+    return pa.ipc.open_file(pa.memory_map(mirror.fetched(path))).read_all()
 
 
 def load_table(path: Path) -> tuple[pa.Table, dict[str, Any]]:
     """Read back what `save_table` wrote: the table, and the facts."""
-    with open(path, "rb") as file:
+    with open(mirror.fetched(path), "rb") as file:
         table = pa.ipc.open_file(pa.BufferReader(file.read())).read_all()
     return table, json.loads(table.schema.metadata[b"facts"])
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, BinaryIO, final
 
 import numpy as np
 import pyarrow as pa
@@ -22,19 +23,49 @@ from assay.kernels.words import PAD
 from assay.types import Column, Texts
 
 DAMAGE = (pa.ArrowException, OSError)
+_BYTES = {pa.string(): pa.binary(), pa.large_string(): pa.large_binary()}
 _ROWS = 4096  # rows at a time: 4 to 8 MB of web text
+
+
+@final
+class Within:
+    """A file that is asked for no more bytes than it has: what a damaged file claims to hold is never allocated."""
+
+    closed = False
+
+    def __init__(self, file: BinaryIO):
+        self._file, self._size = file, file.seek(0, os.SEEK_END)
+        self.seek, self.tell = file.seek, file.tell
+        file.seek(0)
+
+    def read(self, count: int = -1) -> bytes:
+        """The next bytes."""
+        left = max(0, self._size - self._file.tell())
+        return self._file.read(left if count is None or count < 0 else min(count, left))
+
+    def readable(self) -> bool:
+        """It is there to be read."""
+        return True
+
+    def seekable(self) -> bool:
+        """Any part can be asked for."""
+        return True
+
+    def close(self) -> None:
+        """Left to the owner of the file."""
 
 
 @contextlib.contextmanager
 def open_arrow(path: str) -> Iterator[Any]:
     """A reader of an Arrow IPC file or stream; `read_all`-free, batch by batch; InputError if it is neither."""
-    with open_read(path) as raw, pa.PythonFile(raw, mode="r") as file:
+    with open_read(path) as raw, pa.PythonFile(Within(raw), mode="r") as file:
         magic = file.read(6)
         file.seek(0)
         try:
-            yield pa.ipc.open_file(file) if magic == b"ARROW1" else pa.ipc.open_stream(file)
-        except pa.ArrowInvalid as error:
+            reader = pa.ipc.open_file(file) if magic == b"ARROW1" else pa.ipc.open_stream(file)
+        except DAMAGE as error:
             raise InputError(f"{path!r} must be an Arrow file; {error}") from None
+        yield reader
 
 
 def table_batches(
@@ -43,7 +74,7 @@ def table_batches(
     """Record batches of row groups `start` to `stop` (Parquet) or of the whole file (Arrow), of at most `size` rows."""
     if shard.format == "parquet":
         with open_read(shard.path) as file:
-            reader = pq.ParquetFile(file, pre_buffer=False, page_checksum_verification=True)
+            reader = pq.ParquetFile(Within(file), pre_buffer=False, page_checksum_verification=True)
             groups = list(range(start, reader.num_row_groups if stop is None else stop))
             yield from reader.iter_batches(size, row_groups=groups, columns=columns, use_threads=False)
         return
@@ -53,10 +84,23 @@ def table_batches(
             if hasattr(reader, "read_next_batch")
             else (reader.get_batch(k) for k in range(reader.num_record_batches))
         )
-        for batch in batches:
+        for batch in map(checked, batches):
             for at in range(0, batch.num_rows, size):
                 part = batch.slice(at, size)
                 yield part.select(columns) if columns is not None else part
+
+
+def checked(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """A batch as it lay in an Arrow file, whose offsets stay within its buffers; ArrowInvalid where damage has made them
+    point elsewhere, which would end the process. Strings that are no UTF-8 are left to whoever reads the rows.
+    """
+    try:
+        batch.validate(full=True)
+    except pa.ArrowInvalid:
+        for column in batch.columns:
+            kind = _BYTES.get(column.type)
+            (column if kind is None else column.view(kind)).validate(full=True)
+    return batch
 
 
 def part_batches(parts: Sequence[str]) -> Iterator[pa.RecordBatch]:
@@ -71,8 +115,8 @@ def schema_of(shard: Shard) -> pa.Schema:
     if shard.format == "parquet":
         try:
             with open_read(shard.path) as file:
-                return pq.ParquetFile(file).schema_arrow
-        except pa.ArrowException as error:
+                return pq.ParquetFile(Within(file)).schema_arrow
+        except (*DAMAGE, UnicodeDecodeError) as error:
             raise InputError(f"{shard.path!r} must be a Parquet file; {error}") from None
     with open_arrow(shard.path) as reader:
         return reader.schema
@@ -80,7 +124,7 @@ def schema_of(shard: Shard) -> pa.Schema:
 
 def read_table(piece: Piece, fields: Fields, columns: Sequence[str]) -> Iterator[Block]:
     """The blocks of a Parquet or Arrow piece; `Block.lines` are rows here, `Bad.line` the row from 1."""
-    names = schema_of(piece.shard).names
+    names = _names(piece.shard)
     texts = [name for _, name in fields.parts if name]
     paths = {name: {"id": fields.id, "source": fields.source}.get(name, name) for name in columns if name != "text"}
     for path in texts:
@@ -96,18 +140,33 @@ def read_table(piece: Piece, fields: Fields, columns: Sequence[str]) -> Iterator
             row += batch.num_rows
     except DAMAGE as error:
         yield _damaged(piece, row, str(error), columns)
+        return
+    if (missing := _promised(piece) - row) > 0:
+        yield _damaged(piece, row, f"its last {missing:,} rows are not there", columns)
+
+
+def _names(shard: Shard) -> list[str]:
+    try:
+        return schema_of(shard).names
+    except UnicodeDecodeError as error:
+        raise InputError(f"{shard.path!r} must name its columns in UTF-8; {error}: write it anew") from None
 
 
 def _damaged(piece: Piece, row: int, reason: str, columns: Sequence[str]) -> Block:
     """The rows left when a file turns out to be damaged: all that Parquet promises, one of an Arrow file."""
-    left = 1
-    if piece.shard.format == "parquet":
-        with open_read(piece.shard.path) as file:
-            meta = pq.ParquetFile(file).metadata
-            left = sum(meta.row_group(group).num_rows for group in range(piece.start, piece.stop)) - row
+    left = _promised(piece) - row if piece.shard.format == "parquet" else 1
     sentence = f"the file is damaged ({reason.splitlines()[0]})"
     bad = tuple(Bad(at, at + 1, sentence, b"", 0, 0, digest(b"")) for at in range(row, row + left))
     return block_of(left, left, np.arange(row, row + left) + 1, bad, np.zeros(0, np.int64), empty_columns(columns))
+
+
+def _promised(piece: Piece) -> int:
+    """Rows that a Parquet file says these row groups have; 0 of an Arrow file, which says nothing."""
+    if piece.shard.format != "parquet":
+        return 0
+    with open_read(piece.shard.path) as file:
+        meta = pq.ParquetFile(file).metadata
+        return sum(meta.row_group(group).num_rows for group in range(piece.start, piece.stop))
 
 
 def _top(path: str, names: Sequence[str]) -> str:
@@ -152,7 +211,7 @@ def _texts(batch: pa.RecordBatch, fields: Fields) -> tuple[Texts, dict[int, tupl
     path = fields.text or "text"
     array = _column(batch, path)
     if array is not None and (pa.types.is_list(array.type) or pa.types.is_large_list(array.type)):
-        chats = [render_chat(value, fields.form) for value in array.to_pylist()]
+        chats = [render_chat(value, fields.form) for value in as_python(array)]
         return _checked(
             Texts.of([chat or "" for chat in chats]), np.array([chat is None for chat in chats], bool), fields
         )
@@ -182,14 +241,29 @@ def _checked(texts: Texts, absent: np.ndarray, fields: Fields) -> tuple[Texts, d
 
 
 def _template(batch: pa.RecordBatch, fields: Fields) -> Texts:
-    rows = batch.to_pylist()
     made = []
-    for row in rows:
+    for row in as_python(batch.to_struct_array()):
+        row = row or {}
         flat = {name: row.get(name, get(row, name)) for _, name in fields.parts if name}
         values = [_spelled(flat.get(name)) for _, name in fields.parts]
         values = values if fields.form == "text" else list(map(unmarked, values))
         made.append("".join(literal + value for (literal, _), value in zip(fields.parts, values, strict=True)))
     return Texts.of(made)
+
+
+def as_python(array: pa.Array) -> list[Any]:
+    """The values as Python objects, None for one that holds invalid UTF-8."""
+    try:
+        return array.to_pylist()
+    except UnicodeDecodeError:
+        return [value for one in range(len(array)) for value in _alone(array.slice(one, 1))]
+
+
+def _alone(array: pa.Array) -> list[Any]:
+    try:
+        return array.to_pylist()
+    except UnicodeDecodeError:
+        return [None]
 
 
 def _spelled(value: Any) -> str:

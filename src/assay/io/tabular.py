@@ -71,11 +71,18 @@ def read_csv(piece: Piece, fields: Fields, columns: Sequence[str]) -> Iterator[B
         last = item[-1].line + item[-1].lines
         full = [record for record in item if record.raw.strip()]
         if header is None and full:
-            header = _parse(full.pop(0).raw, piece.shard) or []
+            header = _header(full.pop(0).raw, piece.shard)
             _check(header, fields, piece.shard)
         block = _block(full, header or [], piece.shard, fields, columns, row, last - seen)
         row, seen = row + block.count, last
         yield block
+
+
+def _header(raw: bytes, shard: Shard) -> list[str]:
+    try:
+        return _parse(raw, shard) or []
+    except UnicodeDecodeError as error:
+        raise InputError(f"{shard.path!r} must name its columns in UTF-8; {error}: save it anew as UTF-8") from None
 
 
 def _check(header: list[str], fields: Fields, shard: Shard) -> None:

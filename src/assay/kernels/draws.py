@@ -19,6 +19,7 @@ from jaxtyping import Float64, UInt64
 
 _GOLDEN, _MIX_1, _MIX_2 = 0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB
 _ALL = (1 << 64) - 1
+_BLOCK = 1 << 14
 
 
 def _splitmix(words: UInt64[np.ndarray, "n"]) -> UInt64[np.ndarray, "n"]:
@@ -37,8 +38,12 @@ def _splitmix_of(word: int) -> int:
 
 def uniform(key: int, hashes: UInt64[np.ndarray, "n"]) -> Float64[np.ndarray, "n"]:
     """A number strictly between 0 and 1 for each row hash; another `key` (any integer) gives independent numbers."""
-    words = _splitmix(hashes + np.uint64(_splitmix_of(key & _ALL)))
-    return ((words >> np.uint64(12)).astype(np.float64) + 0.5) * 2.0**-52
+    found, word = np.empty(len(hashes)), np.uint64(_splitmix_of(key & _ALL))
+    # In blocks: what lies between stays in the cache, and takes no memory for every row.
+    for first in range(0, len(hashes), _BLOCK):
+        words = _splitmix(hashes[first : first + _BLOCK] + word)
+        found[first : first + _BLOCK] = ((words >> np.uint64(12)).astype(np.float64) + 0.5) * 2.0**-52
+    return found
 
 
 def word_of(key: int) -> int:
@@ -55,4 +60,8 @@ def uniform_of(key: int, row_hash: int) -> float:
 def gumbel(key: int, hashes: UInt64[np.ndarray, "n"]) -> Float64[np.ndarray, "n"]:
     """A standard Gumbel draw for each row hash: adding it to log weights and taking the k largest samples without
     replacement in proportion to the weights (Gumbel, 1954; Yellott, 1977)."""
-    return -np.log(-np.log(uniform(key, hashes)))
+    found = uniform(key, hashes)
+    for _ in range(2):
+        np.log(found, out=found)
+        np.negative(found, out=found)
+    return found

@@ -32,6 +32,8 @@ _61, _62, _63 = _U(61), _U(62), _U(63)
 _FIRST = np.array([(1 << 8 * min(length, 8)) - 1 for length in range(17)], np.uint64)
 _SECOND = np.array([(1 << 8 * max(length - 8, 0)) - 1 for length in range(17)], np.uint64)
 _BLOCK = 2048  # shingles whose halves stay in the first-level cache while all permutations go over them
+_RANGES = 12  # bits of the ranges that shingles are sorted into: their bounds take 32 KB
+_FEW = 24  # values of a range that insertion sorts
 _PAD = 192  # room after a folded text: the last block of 64 bytes, its copy, and loads of 8 bytes
 
 _Bytes, _Words, _Halves = UInt8[np.ndarray, "m"], UInt64[np.ndarray, "w"], UInt32[np.ndarray, "q"]
@@ -187,6 +189,44 @@ def band_keys(
     return keys, wholes, counts
 
 
+@njit(nogil=True)
+def _sort_hashes(values: _Words, count: int, spare: _Words, bounds: Int64[np.ndarray, "g_plus_1"]) -> None:
+    """Sort `values[:count]`, hashes and so evenly spread: into about as many ranges as there are values, then each range.
+
+    `spare` has room for them, `bounds` for 2^_RANGES + 1 numbers. What falls together in one range is sorted by insertion;
+    many values there are copies of few (a text that says one thing again and again), which is left to the library's sort.
+    """
+    bits = 1
+    while bits < _RANGES and (1 << bits) < count:
+        bits += 1
+    shift = _U(64 - bits)
+    for place in range((1 << bits) + 1):
+        bounds[place] = 0
+    for k in range(count):
+        bounds[np.int64(values[k] >> shift) + 1] += 1
+    for place in range(1 << bits):
+        bounds[place + 1] += bounds[place]
+    for k in range(count):
+        spare[k] = values[k]
+    for k in range(count):
+        place = np.int64(spare[k] >> shift)
+        values[bounds[place]] = spare[k]
+        bounds[place] += 1
+    start = 0
+    for place in range(1 << bits):
+        stop = bounds[place]
+        if stop - start > _FEW:
+            values[start:stop].sort()
+        else:
+            for k in range(start + 1, stop):
+                value, at = values[k], k
+                while at > start and values[at - 1] > value:
+                    values[at] = values[at - 1]
+                    at -= 1
+                values[at] = value
+        start = stop
+
+
 @njit(
     types.Tuple((types.uint64[::1], types.int64[::1], types.uint64[::1]))(_DATA, _OFFSETS, types.int64),
     cache=True,
@@ -199,13 +239,13 @@ def shingle_sets(
     longest, rows = _longest(offsets), len(offsets) - 1
     folded, words = np.empty(longest + _PAD, np.uint8), np.empty(longest // 2 + 2, np.uint64)
     out, starts = np.empty(len(data) // 2 + 2 * rows + 2, np.uint64), np.zeros(rows + 1, np.int64)
-    wholes = np.zeros(rows, np.uint64)
+    wholes, bounds = np.zeros(rows, np.uint64), np.empty((1 << _RANGES) + 1, np.int64)
     for row in range(rows):
         found = _words(data, offsets[row], offsets[row + 1], folded, words)
         wholes[row] = _whole(words, found)
         here = out[starts[row] :]
         count = _shingles(words, found, n, here)
-        here[:count].sort()
+        _sort_hashes(here, count, words, bounds)
         kept = 0
         for k in range(count):
             if k == 0 or here[k] != here[kept - 1]:
@@ -213,6 +253,33 @@ def shingle_sets(
                 kept += 1
         starts[row + 1] = starts[row] + kept
     return out[: starts[rows]], starts, wholes
+
+
+@njit(
+    types.Tuple((types.uint64[::1], types.int64[::1]))(
+        types.Array(types.uint64, 2, "A", readonly=True), _OFFSETS, _OFFSETS, _OFFSETS
+    ),
+    cache=True,
+    nogil=True,
+)
+def unpack_sets(
+    packs: UInt64[np.ndarray, "r k"],
+    counts: Int64[np.ndarray, "r"],
+    firsts: Int64[np.ndarray, "b"],
+    lasts: Int64[np.ndarray, "b"],
+) -> tuple[UInt64[np.ndarray, "q"], Int64[np.ndarray, "b_plus_1"]]:
+    """What texts hold in their packs, one text after another, and where each begins: text t has the packs `firsts[t]` up to
+    `lasts[t]`, of which pack p is filled with `counts[p]`."""
+    starts = np.zeros(len(firsts) + 1, np.int64)
+    for text in range(len(firsts)):
+        starts[text + 1] = starts[text] + counts[firsts[text] : lasts[text]].sum()
+    out, at = np.empty(starts[-1], np.uint64), 0
+    for text in range(len(firsts)):
+        for pack in range(firsts[text], lasts[text]):
+            for k in range(counts[pack]):
+                out[at] = packs[pack, k]
+                at += 1
+    return out, starts
 
 
 @njit(nogil=True)

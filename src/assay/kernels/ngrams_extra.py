@@ -11,7 +11,7 @@ has been seen in a document is remembered by a stamp for every bucket, so that n
 from __future__ import annotations
 
 import numpy as np
-from jaxtyping import Float32, Float64, Int64, UInt8, UInt32
+from jaxtyping import Float32, Float64, Int64, UInt8, UInt16, UInt32
 from numba import njit, types
 
 from assay.kernels.ngrams import (
@@ -27,6 +27,8 @@ from assay.kernels.ngrams import (
     _scratch,
     list_ngrams,
 )
+
+_MOST = 65535  # documents of which two bytes can tell how many hold a bucket
 
 # What the kernels below hand to one another (numba reads no annotations).
 _Picks, _Stamps = UInt32[np.ndarray, "k"], UInt8[np.ndarray, "d"]
@@ -46,16 +48,16 @@ def _next_stamp(stamps: _Stamps, stamp: int) -> int:
 
 @njit(nogil=True)
 def _count_new(
-    picks: _Picks, whole: int, count: int, counts: UInt32[np.ndarray, "d"], stamps: _Stamps, stamp: int
+    picks: _Picks, whole: int, count: int, counts: UInt16[np.ndarray, "d"], stamps: _Stamps, stamp: int
 ) -> int:
     """Add the buckets that this document has not shown before; no branch, because it would be mispredicted."""
     fresh_ones = 0
     for token in range(whole, count):
         pick = picks[token]
-        fresh = np.int64(stamps[pick] != stamp)
+        fresh = np.uint16(stamps[pick] != stamp)
         stamps[pick] = stamp
         counts[pick] += fresh
-        fresh_ones += fresh
+        fresh_ones += np.int64(fresh)
     return fresh_ones
 
 
@@ -96,9 +98,13 @@ def count_presence(
     each document `(b,) int64`.
     """
     folded, hashes, grams, picks, lasts, carry = _scratch(n)
-    totals, recent = np.zeros(len(offsets) - 1, np.int64), np.zeros(len(counts), np.uint32)
+    # Two bytes a bucket: with the stamps they stay in a second-level cache of a megabyte, where four did not.
+    totals, recent = np.zeros(len(offsets) - 1, np.int64), np.zeros(len(counts), np.uint16)
     stamps, stamp = np.zeros(len(counts), np.uint8), 0
     for row in range(len(totals)):
+        if row % _MOST == _MOST - 1:
+            counts += recent
+            recent[:] = 0
         carry[:] = 0
         seen, end, stamp = _0, offsets[row + 1], _next_stamp(stamps, stamp)
         for first in range(offsets[row], end, _CHUNK):

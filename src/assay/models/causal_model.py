@@ -8,6 +8,7 @@ and for models whose last layer is more than a product, the library computes the
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -29,6 +30,8 @@ COMPILED_FROM = 500_000  # tokens from which on compiling pays: 8 s once in a pr
 _PIECE = 8  # rows that go through the model at once on a processor: what they make stays in the cache
 _OPTIONS = MappingProxyType({"cpp.threads": 1, "compile_threads": 1})
 _CHUNK = 256  # places whose logits are held at once: 2 MB at 2,048 tokens
+_PICKLED = ("pytorch_model.bin", "pytorch_model.bin.index.json", "pytorch_model.pt", "model.pt")
+_KERNELS = ("_attn_implementation", "_experts_implementation")
 _PLAIN = ("llama", "mistral", "qwen2", "qwen3")  # their logits are the hidden states times a matrix, no more
 
 
@@ -175,14 +178,29 @@ def config_of(path: str) -> Any:
     """The transformers config in a folder or on the hub, without running code of its own; InputError where there is none."""
     try:
         with _quiet():
-            return transformers.AutoConfig.from_pretrained(path, trust_remote_code=False)
+            found = transformers.AutoConfig.from_pretrained(path, trust_remote_code=False)
     except (OSError, ValueError) as error:
         raise _unusable(path, error) from None
+    named = [str(value) for key in _KERNELS if "/" in str(value := getattr(found, key, ""))]
+    if named:  # compiled code, which the library would fetch from there and load
+        raise InputError(
+            f"the proxy {path!r} must compute with what the transformers library has; its config.json names the kernel "
+            f"{named[0]!r} of a hub: take that out"
+        )
+    return found
 
 
 def weighted(path: str) -> bool:
-    """Whether there are trained weights beside a config, in the safetensors format."""
-    return _beside(path, ("model.safetensors", "model.safetensors.index.json")) is not None
+    """Whether there are trained weights beside a config, in the safetensors format; InputError where there are only pickled
+    ones, whose reading could run any code."""
+    if _beside(path, ("model.safetensors", "model.safetensors.index.json")) is not None:
+        return True
+    if pickled := _beside(path, _PICKLED):
+        raise InputError(
+            f"the proxy {path!r} must have its weights as model.safetensors; {pickled.rpartition(os.sep)[2]} is a pickle, which "
+            "could run any code: convert it where you trust it, with save_pretrained(..., safe_serialization=True)"
+        )
+    return False
 
 
 def _beside(path: str, names: tuple[str, ...]) -> str | None:

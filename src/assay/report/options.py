@@ -7,11 +7,22 @@ from typing import Annotated
 
 import typer
 
+
+def _folder(place: str) -> Path:
+    """A path, or the folder that stands for a URL."""
+    from assay.io.mirror import folder
+
+    return folder(place)
+
+
 Paths = Annotated[
     list[str],
     typer.Argument(help="files, folders, globs or URLs; or a recipe.toml; or a finished run", show_default=False),
 ]
-Out = Annotated[Path | None, typer.Option("--out", "-o", help="the run folder to make", show_default=False)]
+Out = Annotated[
+    Path | None,
+    typer.Option("--out", "-o", help="the run folder to make, or a URL", parser=_folder, metavar="PATH", show_default=False),
+]
 Target = Annotated[
     list[str] | None, typer.Option(help="examples of what you want; with shares: FILE=30%", show_default=False)
 ]
@@ -57,9 +68,18 @@ Workers = Annotated[
     int | None,
     typer.Option("--workers", "-j", help="processes; all processors unless given", min=1, show_default=False),
 ]
+EngineName = Annotated[
+    str | None, typer.Option("--engine", help="local processes, or a ray cluster", show_default=False)
+]
+Address = Annotated[
+    str | None, typer.Option("--address", help="of the Ray cluster: HOST:PORT or ray://…", show_default=False)
+]
 StoreFolder = Annotated[
     Path | None,
-    typer.Option("--store", help="where signals are kept for later runs; OUT/store unless given", show_default=False),
+    typer.Option(
+        "--store", help="where signals are kept for later runs; OUT/store unless given", parser=_folder, metavar="PATH",
+        show_default=False,
+    ),
 ]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="print the plan, the counts and the time it would take")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="no progress bars")]
@@ -87,7 +107,9 @@ Top = Annotated[str | None, typer.Option(help="keep this share by the quality sc
 Memory = Annotated[
     str | None, typer.Option(help="how much memory grouping may take; 2GB unless given", show_default=False)
 ]
-RunFolder = Annotated[Path, typer.Argument(help="a finished run folder", show_default=False)]
+RunFolder = Annotated[
+    Path, typer.Argument(help="a finished run folder, or its URL", parser=_folder, metavar="RUN", show_default=False)
+]
 Eval = Annotated[
     list[str] | None, typer.Option("--eval", "-e", help="held-out text of what you want", show_default=False)
 ]

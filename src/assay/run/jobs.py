@@ -5,8 +5,8 @@ from __future__ import annotations
 import base64
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
 
@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Int64
 
 from assay.contracts import Annotator, Merge, Part, Scorer
-from assay.io import files, store
+from assay.io import spill, store
 from assay.io.blocks import Bad, Block
 from assay.io.sources import Piece
 from assay.run.learnt import fitted, models
@@ -31,6 +31,11 @@ class Job(ABC):
     def file(self) -> str:
         """The end of the name under which the store keeps the result."""
 
+    @property
+    def holds(self) -> bool:
+        """Whether it loads a model, which a worker had better keep for the next piece."""
+        return False
+
     @abstractmethod
     def block(self, block: Block | None, batch: Batch, first: int) -> Any:
         """What one block gives: all its rows in `block`, the living and readable ones in `batch`; its first row is `first`."""
@@ -46,13 +51,20 @@ class Index(Job):
     """Counts rows and keeps what selecting needs of each: bytes of text, content hash, id, source, numbers asked for."""
 
     columns: tuple[str, ...]
+    folder: Path
 
     @property
     def file(self) -> str:
-        return f"index-{store.digest(self.columns)[:16]}.arrow"
+        return f"index-{store.digest(self.columns, 'runs')[:16]}.arrow"
 
-    def block(self, block: Block | None, batch: Batch, first: int) -> tuple[dict[str, Any], tuple[Bad, ...], int, int]:
-        """Spread the readable rows' values over all rows of the block."""
+    def block(self, block: Block | None, batch: Batch, first: int) -> tuple[dict[str, Any], dict[str, Any], int, int]:
+        """Spread the readable rows' values over all rows of the block; the others, of which there may be as many as there are
+        rows, go to a scratch file."""
+        if first == 0:
+            spill.remove(spill.scratch(self.folder))
+        if block.bad:
+            entries = b"".join(json.dumps(_bad_facts(entry)).encode() + b"\n" for entry in block.bad)
+            spill.append(spill.scratch(self.folder), np.frombuffer(entries, np.uint8))
         rows, found = block.batch.rows, {}
         for name, values in self._values(block).items():
             found[name] = spread(values, rows - first, block.count)
@@ -61,7 +73,7 @@ class Index(Job):
             found["offset"], found["length"] = block.spans[:, 0], block.spans[:, 1]
         if block.text_spans is not None:
             found["text_offset"], found["text_length"], found["text_flags"] = block.text_spans.T
-        return found, block.bad, block.blank, block.lines
+        return found, _reasons(block.bad), block.blank, block.lines
 
     def _values(self, block: Block) -> dict[str, Any]:
         batch = block.batch
@@ -80,12 +92,12 @@ class Index(Job):
         wanted = [name for name in (parts[0][0] if parts else ()) if seekable or name not in _PLACES]
         names = [name for name in wanted if all(name in part[0] for part in parts)]
         columns = {name: _join([part[0][name] for part in parts]) for name in names}
-        bad = [_bad_facts(entry) for part in parts for entry in part[1]]
+        bad = _joined([part[1] for part in parts])
         if bad:
-            files.write_bytes(str(unreadable_path(path)), b"".join(json.dumps(entry).encode() + b"\n" for entry in bad))
+            spill.keep(spill.scratch(self.folder), unreadable_path(path))
         facts = {
             "rows": rows,
-            "bad": _reasons(bad),
+            "bad": bad,
             "blank": sum(part[2] for part in parts),
             "lines": sum(part[3] for part in parts),
             "content": store.content_digest(piece),
@@ -156,6 +168,11 @@ class Annotate(Job):
     @property
     def file(self) -> str:
         return f"columns-{self.key}.arrow"
+
+    @property
+    def holds(self) -> bool:
+        """Where the annotator has models."""
+        return bool(self.annotator.models)
 
     def block(self, block: Block | None, batch: Batch, first: int) -> tuple[np.ndarray, dict[str, Any]]:
         return batch.rows, self.annotator.annotate(batch, models(self.annotator, self.learnt))
@@ -231,13 +248,28 @@ def unreadable_path(index: Path) -> Path:
     return index.with_suffix(".bad.jsonl")
 
 
-def _reasons(bad: list[dict[str, Any]]) -> dict[str, list[int]]:
-    """Rows by reason."""
-    found: dict[str, list[int]] = {}
+def _reasons(bad: Sequence[Bad]) -> dict[str, list[tuple[int, int]]]:
+    """Rows by reason, as runs: (first row, how many)."""
+    found: dict[str, list[tuple[int, int]]] = {}
     for entry in bad:
-        found.setdefault(entry["reason"], []).append(entry["row"])
+        _extend(found.setdefault(entry.reason, []), entry.row, 1)
     return found
 
 
+def _joined(parts: Sequence[dict[str, list[tuple[int, int]]]]) -> dict[str, list[tuple[int, int]]]:
+    found: dict[str, list[tuple[int, int]]] = {}
+    for part in parts:
+        for reason, runs in part.items():
+            for first, count in runs:
+                _extend(found.setdefault(reason, []), first, count)
+    return found
+
+
+def _extend(runs: list[tuple[int, int]], first: int, count: int) -> None:
+    if runs and sum(runs[-1]) == first:
+        first, count = runs[-1][0], runs.pop()[1] + count
+    runs.append((first, count))
+
+
 def _bad_facts(entry: Bad) -> dict[str, Any]:
-    return {**asdict(entry), "raw": base64.b64encode(entry.raw).decode("ascii")}
+    return {**vars(entry), "raw": base64.b64encode(entry.raw).decode("ascii")}

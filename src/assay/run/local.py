@@ -14,9 +14,10 @@ import os
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
 from typing import Any, final
 
 from assay.errors import RunError
@@ -26,7 +27,7 @@ _THREADS = ("POLARS_MAX_THREADS", "OMP_NUM_THREADS", "NUMBA_NUM_THREADS", "OPENB
 # glibc hands freed blocks of megabytes back to the system at once, and each block then costs a page fault per 4 KB again;
 # below 32 MB (its upper limit) they stay with the worker, which needs the same sizes for the next block of text.
 _KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(32 << 20), "MALLOC_TRIM_THRESHOLD_": str(256 << 20)}
-_WORKER_ENVIRONMENT = {**dict.fromkeys(_THREADS, "1"), **_KEEP_MEMORY}
+WORKER_ENVIRONMENT = {**dict.fromkeys(_THREADS, "1"), **_KEEP_MEMORY}
 
 
 def available_workers() -> int:
@@ -54,6 +55,7 @@ class Local:
     def __init__(self, workers: int | None = None):
         self.workers = workers or available_workers()
         self._executor: ProcessPoolExecutor | None = None
+        self._waiting = deque[tuple[Any, Future]]()
 
     def __enter__(self) -> Local:
         return self
@@ -66,6 +68,28 @@ class Local:
         if self._executor is not None:
             self._executor.shutdown(wait=True, cancel_futures=True)
             self._executor = None
+
+    @property
+    def beside(self) -> int:
+        """See `Workers.beside`."""
+        return self.workers
+
+    @property
+    def apart(self) -> bool:
+        """See `Workers.apart`."""
+        return False
+
+    @property
+    def places(self) -> Mapping[str, int]:
+        """See `Workers.places`."""
+        return {}
+
+    def meet(self, folder: Path) -> None:
+        """See `Workers.meet`: this machine sees what it has."""
+
+    def hold(self, function: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Any]:
+        """See `Workers.hold`: a process of this machine lasts as long as its run."""
+        yield from self.map(function, items)
 
     def warm(self) -> None:
         """Start the forkserver early, so that its imports overlap with the caller's own work."""
@@ -83,19 +107,30 @@ class Local:
         except BrokenProcessPool:
             self._executor = None
             raise RunError(
-                "a worker process was killed, most likely for lack of memory; run the same command again with fewer "
-                "--workers: finished shards are kept"
+                f"a worker process was killed, most likely for lack of memory, at {self._suspects()}; run the same command "
+                "again with fewer --workers or a smaller --memory: finished shards are kept"
             ) from None
 
     def _spread(self, function: Callable[[Any], Any], items: list[Any]) -> Iterator[Any]:
-        executor, waiting = self._start(), deque[Future]()
+        executor, self._waiting = self._start(), deque[tuple[Any, Future]]()
         for item in items:
             with _hidden_main():
-                waiting.append(executor.submit(function, item))
-            if len(waiting) >= 3 * self.workers:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
+                self._waiting.append((item, executor.submit(function, item)))
+            if len(self._waiting) >= 3 * self.workers:
+                yield self._next()
+        while self._waiting:
+            yield self._next()
+
+    def _next(self) -> Any:
+        """The oldest item's result; the item counts as under way until it is there."""
+        value = self._waiting[0][1].result()
+        self._waiting.popleft()
+        return value
+
+    def _suspects(self) -> str:
+        """What was under way when a worker died: the oldest items without a result, as many as there are workers."""
+        lost = [item for item, future in self._waiting if future.exception() is not None]
+        return " or ".join(dict.fromkeys(told(item) for item in lost[: self.workers])) or "the start of a worker"
 
     def _start(self) -> ProcessPoolExecutor:
         if self._executor is None:
@@ -106,6 +141,11 @@ class Local:
                 with _hidden_main():
                     self._executor.submit(int)
         return self._executor
+
+
+def told(item: Any) -> str:
+    """What an item is, for a message: its `title` where it has one."""
+    return str(getattr(item, "title", "a part of the work"))
 
 
 def _follow_parent() -> None:
@@ -123,8 +163,8 @@ def _wait_for_parent() -> None:
 @contextlib.contextmanager
 def _one_thread_each() -> Iterator[None]:
     """Workers are the parallelism: libraries inside them get one thread, those of the caller keep theirs."""
-    kept = {name: os.environ.get(name) for name in _WORKER_ENVIRONMENT}
-    os.environ.update(_WORKER_ENVIRONMENT)
+    kept = {name: os.environ.get(name) for name in WORKER_ENVIRONMENT}
+    os.environ.update(WORKER_ENVIRONMENT)
     try:
         yield
     finally:

@@ -18,9 +18,10 @@ from typing import Any, Protocol, final
 import numpy as np
 from jaxtyping import Bool, Int64, Shaped
 
+from assay import __version__
 from assay.contracts import Merge, Part, Rows
 from assay.errors import InputError, RecipeError
-from assay.io import files
+from assay.io import files, mirror
 from assay.io import store as stored
 from assay.io.fields import Fields
 from assay.io.reader import read_rows
@@ -29,9 +30,10 @@ from assay.io.sources import Piece, Shard, plan
 from assay.io.store import Store
 from assay.run.jobs import Gather, Index, Job, Reduce, Resize, unreadable_path
 from assay.run.learnt import Edit, edited
-from assay.run.local import Local
+from assay.run.source import source_digest
 from assay.run.table import Counted, Table, build
-from assay.run.visit import Visit, peak_memory, visit
+from assay.run.visit import Visit, changed, gone, peak_memory, visit
+from assay.run.workers import Workers
 from assay.types import Batch, Texts, join_texts
 
 
@@ -55,6 +57,7 @@ class Stage:
     seconds: float = 0.0
     bytes: int = 0
     peak: int = 0
+    places: dict[str, int] = field(default_factory=dict)
 
 
 @final
@@ -65,7 +68,7 @@ class Pool(Rows):
     shards: tuple[Shard, ...]
     fields: Fields
     store: Store
-    local: Local
+    local: Workers
     limit: int | None = None
     watch: Watch = quiet
     stats: dict[int, str] = field(default_factory=dict)
@@ -82,12 +85,13 @@ class Pool(Rows):
     form: Form = "text"  # in which rows are handed back; they are counted as text whatever it is
 
     def __post_init__(self) -> None:
+        self.local.meet(self.store.root)
         self.planned = self.planned or plan(self.shards)
         self.pieces = self.planned
         layouts = (self.fields, *self.others.values())
         named = tuple(name for name in ("id", "source") if any(getattr(fields, name) for fields in layouts))
         self.columns = named + self.fields.extra
-        self.index = Index(self.columns)
+        self.index = Index(self.columns, self.store.root / "unreadable")
         if not self.stats:
             self.stats = self._current_stats()
         self.copies = self._copies()
@@ -125,7 +129,8 @@ class Pool(Rows):
 
     def reduce(self, part: Part, merge: Merge) -> Any:
         """See `Rows.reduce`; each piece's part is kept in the store under what made it."""
-        job = Reduce(part, merge, stored.digest(part, merge.__module__, merge.__qualname__, self.alive_key()))
+        source = (source_digest(part), merge.__module__, merge.__qualname__)
+        job = Reduce(part, merge, stored.digest(part, *source, self.alive_key()))
         self.visit(f"fit {type(part).__name__.strip('_').lower()}", (job,))
         merged = None
         for piece in self.pieces:
@@ -158,6 +163,7 @@ class Pool(Rows):
                 spans = np.stack([stored.numbers(table[name])[inside - first] for name in ("offset", "length")], axis=1)
                 batch = read_rows(piece.shard, self.fields_of(piece.shard), self.columns, spans)
                 yield edited(Batch(inside, batch.hashes, batch.columns), self.edits)
+        self.refuse_changes()
 
     def gather(self, rows: Int64[np.ndarray, "k"], use: Callable[[Batch], Any]) -> Iterator[tuple[int, Any]]:
         """Yield (first row of the piece, `use(batch)`) for every block with some of the rows, in row order."""
@@ -189,15 +195,16 @@ class Pool(Rows):
         try:
             now = self._current_stats()
         except FileNotFoundError as error:
-            raise InputError(
-                f"{error.filename} is no longer there; put it back, or select again from another pool"
-            ) from None
+            raise InputError(gone(error.filename)) from None
         for shard in self.shards:
             if now[shard.index] != self.stats[shard.index]:
-                raise InputError(f"{shard.path} has changed since it was read; select again from the pool as it is now")
+                raise InputError(changed(shard.path))
 
     def _current_stats(self) -> dict[int, str]:
-        return {shard.index: stored.stat_key(shard, (self.fields_of(shard), self.columns)) for shard in self.shards}
+        states = stored.remote_states(self.shards)
+        return {
+            shard.index: stored.stat_key(shard, (self.fields_of(shard), self.columns), states) for shard in self.shards
+        }
 
     def batches(self) -> Iterator[Batch]:
         """Every living row with its text and columns, block by block, in row order."""
@@ -216,10 +223,13 @@ class Pool(Rows):
     def unreadable(self) -> Iterator[dict[str, Any]]:
         """Every row that cannot be read, in row order, as `quarantine.jsonl` lists it."""
         table, lines_before, shard = self.count(), 0, -1
+        bad = np.sort(np.concatenate([np.zeros(0, np.int64), *table.bad.values()]))
         for number, piece in enumerate(self.pieces):
             lines_before = lines_before if piece.shard.index == shard else 0
             shard, (first, stop) = piece.shard.index, table.ranges[number]
-            for entry in stored.read_lines(unreadable_path(self.task(piece, ()).path(self.index))):
+            some = np.searchsorted(bad, first) < np.searchsorted(bad, stop)
+            path = unreadable_path(self.task(piece, ()).path(self.index))
+            for entry in stored.read_lines(path) if some else ():
                 if first + entry["row"] < stop:
                     place = {
                         "file": piece.shard.path,
@@ -253,7 +263,7 @@ class Pool(Rows):
         tasks = [
             self.task(piece, (*counting, *jobs), self._alive_in(number)) for number, piece in enumerate(self.pieces)
         ]
-        lacking = [task for task in map(_only_missing, tasks) if task.jobs]
+        lacking = _lacking(tasks)
         self.work(stage, lacking)
         if 0 < len(lacking) < len(tasks):
             self.notes.append(
@@ -274,12 +284,12 @@ class Pool(Rows):
         for index, parts in contents.items():
             content, whole = self.store.content(self.stats[index]), len(parts) == planned[index]
             if content is None and whole:
-                content = stored.digest(parts, self.others.get(index, self.fields), self.columns)
+                content = stored.digest(parts, self.others.get(index, self.fields), self.columns, __version__)
                 self.store.finish(self.stats[index], content, seen[content])
             seen[content or ""] += 1
         self.copies = self._copies()
-        tasks = [_only_missing(self.task(piece, (self.index,))) for piece in self.pieces]
-        self.work("count", [task for task in tasks if task.jobs])  # of a copy that was known as the only one
+        tasks = [self.task(piece, (self.index,)) for piece in self.pieces]
+        self.work("count", _lacking(tasks))  # of a copy that was known as the only one
         self.table = build(self._counted(), self.fields.extra, self.limit)
         if self.limit is not None:
             self.alive = self.table.readable
@@ -291,7 +301,7 @@ class Pool(Rows):
         """Count pieces until they hold `limit` rows, and forget the rest."""
         rows = 0
         for number, piece in enumerate(self.pieces):
-            self.work("count", [task for task in [_only_missing(self.task(piece, (self.index,)))] if task.jobs])
+            self.work("count", _lacking([self.task(piece, (self.index,))]))
             rows += stored.load_table(self.task(piece, ()).path(self.index))[1]["rows"]
             if rows >= (self.limit or 0):
                 self.pieces = self.pieces[: number + 1]
@@ -310,9 +320,11 @@ class Pool(Rows):
         if not tasks:
             return
         stage, start, done = Stage(name), time.perf_counter(), 0
+        before = Counter(self.local.places)
         total = sum(_size(task.piece) for task in tasks)
-        peaks: dict[int, int] = {}
-        for visited in self.local.map(visit, tasks):
+        peaks: dict[str, int] = {}
+        spread = self.local.hold if any(job.holds for job in tasks[0].jobs) else self.local.map
+        for visited in spread(visit, self._watched(tasks)):
             done += _size(visited.piece)
             peaks[visited.worker] = visited.peak
             self.watch(name, done, total)
@@ -320,14 +332,30 @@ class Pool(Rows):
         peak, own = peak_memory()
         peaks[own] = peak
         stage.seconds, stage.bytes, stage.peak = time.perf_counter() - start, total, sum(peaks.values())
+        stage.places = dict(Counter(self.local.places) - before)
         self.stages.append(stage)
+
+    def _watched(self, tasks: list[Visit]) -> list[Visit]:
+        """The tasks with what their files must still be when they have been read."""
+        keys = {task.piece.shard.index: self.stats[task.piece.shard.index] for task in tasks}
+        text = any(task.piece.shard.format == "text" for task in tasks)
+        watched = [
+            replace(task, stat=stored.piece_key(task.piece, (task.fields, task.columns)))
+            if task.piece.shard.format == "text"
+            else replace(task, stat=keys[task.piece.shard.index])
+            for task in tasks
+        ]
+        if text:
+            self.refuse_changes()  # after the files were looked at one by one
+        return watched
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
         """Note what something cost that was not a pass."""
-        start = time.perf_counter()
+        start, before = time.perf_counter(), Counter(self.local.places)
         yield
-        self.stages.append(Stage(name, time.perf_counter() - start, 0, peak_memory()[0]))
+        places = dict(Counter(self.local.places) - before)
+        self.stages.append(Stage(name, time.perf_counter() - start, 0, peak_memory()[0], places))
 
     def _alive_in(self, number: int) -> np.ndarray | None:
         if self.alive is None or self.table is None:
@@ -409,8 +437,11 @@ class Pool(Rows):
             stored.save(self.task(piece, ()).at(file), np.concatenate([values[first:stop], padding]))
 
 
-def _only_missing(task: Visit) -> Visit:
-    return replace(task, jobs=tuple(job for job in task.jobs if not task.path(job).exists()))
+def _lacking(tasks: Sequence[Visit]) -> list[Visit]:
+    """The tasks with the jobs whose results are not in the store; without those of which nothing is left."""
+    absent = mirror.absent([task.path(job) for task in tasks for job in task.jobs])
+    left = [replace(task, jobs=tuple(job for job in task.jobs if task.path(job) in absent)) for task in tasks]
+    return [task for task in left if task.jobs]
 
 
 def _size(piece: Piece) -> int:

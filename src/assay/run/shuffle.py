@@ -25,12 +25,14 @@ import numpy as np
 from jaxtyping import Int64, Shaped
 
 from assay.contracts import Combine, Emit, Engine, Rows
-from assay.io import files, spill, store
+from assay.io import files, mirror, spill, store
 from assay.io.blocks import Block
 from assay.io.sources import Piece
 from assay.io.spill import KEYS
+from assay.kernels.ordering import settle
 from assay.run.jobs import Job
 from assay.run.passes import Pool
+from assay.run.source import source_digest
 from assay.run.visit import Visit
 from assay.types import Batch
 
@@ -108,11 +110,9 @@ def in_order(records: Shaped[np.ndarray, "r"]) -> Shaped[np.ndarray, "r"]:
     keys = np.ascontiguousarray(records["key"])
     order = np.argsort(keys)  # vector code where numpy has it, but equal keys come in any order
     ordered = keys[order]
-    equal = ordered[1:] == ordered[:-1]
-    tied = np.flatnonzero(np.append(equal, False) | np.append(False, equal))
-    if len(tied):
-        unsure = order[tied]
-        order[tied] = unsure[np.lexsort((unsure, records["row"][unsure], ordered[tied]))]
+    if np.count_nonzero(ordered[1:] == ordered[:-1]) > len(keys) // 8:
+        order = np.argsort(keys, kind="stable")  # merges what comes in runs, and leaves nothing to settle
+    settle(order, ordered, np.ascontiguousarray(records["row"]).view(np.uint64))
     return records.take(order)  # several times faster than records[order]
 
 
@@ -141,10 +141,15 @@ class Range:
     combine: Combine | None
     out: Path
 
+    @property
+    def title(self) -> str:
+        """The range in words."""
+        return f"the join of keys {self.low / KEYS:.1%} to {self.high / KEYS:.1%}"
+
 
 def reduce_range(task: Range) -> None:
     """Save what `combine` gives for a range of keys; without it, save the merged records themselves."""
-    if task.out.exists():
+    if mirror.present(task.out):
         return
     if task.combine is None:
         dtype = spill.measure(task.parts[0][0])[0]
@@ -180,7 +185,7 @@ def _taken(parts: Sequence[Part], low: int, high: int) -> np.ndarray:
 @final
 @dataclass(frozen=True)
 class Shuffler(Engine):
-    """What a grouper is handed: see `Engine`. `memory` bytes are shared by all workers; `fan` files are merged at once.
+    """What a grouper is handed: see `Engine`. `memory` bytes are for all workers of a machine; `fan` files are merged at once.
 
     Ranges are of memory / (6 workers) bytes of records, so that what sorting and combining need besides fits too.
     """
@@ -203,7 +208,7 @@ class Shuffler(Engine):
         source.count()
         folder = pool.store.root / "shuffles" / store.digest(pool.fingerprint, key, _named(combine))
         with files.in_turn(folder.with_name(key)):  # a run of another pool, or of another combine, has the same records
-            if not (folder / "done.json").exists():
+            if not mirror.present(folder / "done.json"):
                 parts = source.parts()
                 with pool.stage(f"join {_title(emit)}"):
                     self._reduce(pool, parts, combine, folder)
@@ -217,7 +222,7 @@ class Shuffler(Engine):
     def _reduce(self, pool: Pool, parts: list[Part], combine: Combine, folder: Path) -> None:
         """Merge what the pieces emitted, combine it range by range, and note that it is done."""
         workers, level = pool.local.workers, 0
-        limit = max(1, self.memory // (_COPIES * workers))
+        limit = max(1, self.memory // (_COPIES * pool.local.beside))
         while len(parts) > self.fan:
             groups = [tuple(parts[start : start + self.fan]) for start in range(0, len(parts), self.fan)]
             merged = folder / f"merged-{level}"
@@ -263,15 +268,14 @@ class _Source:
         if self.labels is None:
             self.pool.visit(self.stage, (self.job,))
         else:
-            lacking = [task for task, _ in tasks if not task.path(self.job).exists()]
-            self.pool.work(self.stage, lacking)
+            lacking = mirror.absent([task.path(self.job) for task, _ in tasks])
+            self.pool.work(self.stage, [task for task, _ in tasks if task.path(self.job) in lacking])
         found = [(task.path(self.job), first) for task, first in tasks]
         return [part for part in found if spill.measure(part[0])[1]]
 
     def remove(self) -> None:
         """The records are needed no more."""
-        for task, _ in self._tasks():
-            spill.remove(task.path(self.job))
+        spill.remove(*(task.path(self.job) for task, _ in self._tasks()))
 
     def _tasks(self) -> list[tuple[Visit, int]]:
         """The pieces to read, each with its first row; with labels only those that hold a row with one."""
@@ -298,11 +302,12 @@ def _title(function: Any) -> str:
 
 
 def _named(function: Any) -> tuple[Any, ...]:
-    """What tells one emit or combine from another: its name and, of a dataclass, its fields (arrays by their bytes)."""
+    """What tells one emit or combine from another: its name, its source and, of a dataclass, its fields (arrays by their
+    bytes)."""
     if not dataclasses.is_dataclass(function):
-        return (function.__module__, function.__qualname__)
+        return (function.__module__, function.__qualname__, source_digest(function))
     values = [(each.name, _plain(getattr(function, each.name))) for each in dataclasses.fields(function)]
-    return (type(function).__module__, type(function).__qualname__, values)
+    return (type(function).__module__, type(function).__qualname__, values, source_digest(function))
 
 
 def _plain(value: Any) -> Any:

@@ -16,7 +16,8 @@ import pyarrow as pa
 from jaxtyping import Bool, Int32, Int64, UInt64
 
 from assay.io import store as stored
-from assay.types import Groups, occurrence
+from assay.kernels.occurrence import occurrence
+from assay.types import Groups
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 
@@ -55,7 +56,10 @@ class Table:
     @property
     def distinct_hashes(self) -> UInt64[np.ndarray, "n"]:
         """Content hashes that tell copies of one text apart, so that a draw does not take them as a block."""
-        return self.hashes + occurrence(self.hashes).astype(np.uint64) * _GOLDEN
+        found = occurrence(self.hashes)  # in place, because a column of every row costs memory
+        found *= _GOLDEN
+        found += self.hashes
+        return found
 
     def padded(self, mask: Bool[np.ndarray, "b"], piece: int) -> Bool[np.ndarray, "b"]:
         """A mask over a piece's range as one over all rows that the piece holds."""
@@ -131,7 +135,9 @@ def _bad(pieces: Sequence[Counted], starts: np.ndarray, limit: int | None) -> di
     """Unreadable rows by reason, as global row numbers."""
     found: dict[str, list[np.ndarray]] = {}
     for piece, start in zip(pieces, starts, strict=True):
-        for reason, rows in piece.facts["bad"].items():
-            found.setdefault(reason, []).append(start + np.array(rows, np.int64))
+        for reason, runs in piece.facts["bad"].items():
+            firsts, counts = np.array(runs, np.int64).T
+            within = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+            found.setdefault(reason, []).append(start + np.repeat(firsts, counts) + within)
     joined = {reason: np.concatenate(parts) for reason, parts in found.items()}
     return {reason: rows if limit is None else rows[rows < limit] for reason, rows in joined.items()}

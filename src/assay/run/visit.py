@@ -6,7 +6,6 @@ worker answers, so a killed run repeats only pieces that were under way.
 
 from __future__ import annotations
 
-import os
 import resource
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,7 +16,8 @@ import numpy as np
 from jaxtyping import Bool, Int64
 
 import assay.kernels.ngrams  # noqa: F401  the forkserver loads compiled kernels once for all workers
-from assay.io import store
+from assay.errors import AssayError, InputError, RunError
+from assay.io import mirror, store
 from assay.io.blocks import Block
 from assay.io.fields import Fields
 from assay.io.reader import read, read_texts
@@ -33,7 +33,8 @@ class Visit:
     """A piece to read, the jobs to feed, where results go, and which rows are alive (None: all).
 
     `index` is given where the jobs want nothing but text: a piece that was counted says where each text lies, and is not
-    parsed again. `edits` are what every text goes through before a job sees it.
+    parsed again. `edits` are what every text goes through before a job sees it. `stat` is what the piece's files were taken
+    for when the run began: where they are something else after they were read, nothing of it is kept.
     """
 
     piece: Piece
@@ -44,6 +45,13 @@ class Visit:
     alive: np.ndarray | None = None
     index: Path | None = None
     edits: tuple[Edit, ...] = ()
+    stat: str = ""
+
+    @property
+    def title(self) -> str:
+        """The piece in words: the file, and which part of it."""
+        piece = self.piece
+        return f"{piece.shard.path} ({piece.start:,} to {piece.stop:,})" if piece.start else piece.shard.path
 
     def path(self, job: Job) -> Path:
         """Where the store keeps a job's result for this piece."""
@@ -62,12 +70,27 @@ class Visited:
     piece: Piece
     rows: int
     peak: int
-    worker: int
+    worker: str
     gathered: list[Any]
 
 
 def visit(task: Visit) -> Visited:
-    """Read the piece block by block, feed the jobs, save their results."""
+    """Read the piece block by block, feed the jobs, save their results; InputError where memory runs out, or the file changes."""
+    try:
+        return _visit(task)
+    except MemoryError:
+        raise RunError(
+            f"memory ran out at {task.piece.shard.path}; run the same command again with fewer --workers or a smaller "
+            "--memory: finished shards are kept"
+        ) from None
+    except AssayError:
+        raise
+    except Exception:
+        _refuse_changes(task)  # what is read of a file that changes meanwhile may be anything
+        raise
+
+
+def _visit(task: Visit) -> Visited:
     parts: list[list[Any]] = [[] for _ in task.jobs]
     rows = 0
     for block, batch, count in _blocks(task):
@@ -77,6 +100,7 @@ def visit(task: Visit) -> Visited:
             if isinstance(job, Reduce):
                 kept[:] = [job.fold(kept)]  # one part per piece in memory, however large the piece
         rows += count
+    _refuse_changes(task)
     gathered = []
     for job, kept in zip(task.jobs, parts, strict=True):
         if isinstance(job, Gather):
@@ -84,6 +108,25 @@ def visit(task: Visit) -> Visited:
         else:
             job.finish(kept, rows, task.piece, task.path(job))
     return Visited(task.piece, rows, *peak_memory(), gathered)
+
+
+def _refuse_changes(task: Visit) -> None:
+    """Raise InputError where the piece's file is not what it was, so that nothing that was read of it is kept."""
+    try:
+        if task.stat and store.piece_key(task.piece, (task.fields, task.columns)) != task.stat:
+            raise InputError(changed(task.piece.shard.path))
+    except FileNotFoundError as error:
+        raise InputError(gone(error.filename)) from None
+
+
+def gone(path: str) -> str:
+    """What is said where a file is not there any more."""
+    return f"{path} is no longer there; put it back, or select again from another pool"
+
+
+def changed(path: str) -> str:
+    """What is said where a file is not what it was."""
+    return f"{path} has changed since it was read; select again from the pool as it is now"
 
 
 def edited_texts(task: Visit) -> tuple[Int64[np.ndarray, "k"], Texts]:
@@ -99,7 +142,7 @@ def edited_texts(task: Visit) -> tuple[Int64[np.ndarray, "k"], Texts]:
 
 def _blocks(task: Visit) -> Iterator[tuple[Block | None, Batch, int]]:
     """Blocks with their living rows, and how many rows each takes up."""
-    table = store.load_table(task.index)[0] if task.index is not None and task.index.exists() else None
+    table = store.load_table(task.index)[0] if task.index is not None and mirror.present(task.index) else None
     if table is not None and "text_offset" in table.column_names:
         yield from _known(task, table)
         return
@@ -124,9 +167,9 @@ def _known(task: Visit, table: store.Table) -> Iterator[tuple[None, Batch, int]]
         yield None, Batch(rows, hashes[rows], {"text": Texts.of([])}), len(table)
 
 
-def peak_memory() -> tuple[int, int]:
-    """This process's largest resident set in bytes, and its number."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024, os.getpid()
+def peak_memory() -> tuple[int, str]:
+    """This process's largest resident set in bytes, and its name among those of all machines."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024, mirror.owner()
 
 
 def take(batch: Batch, positions: Bool[np.ndarray, "b"]) -> Batch:

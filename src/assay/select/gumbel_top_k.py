@@ -42,7 +42,7 @@ class GumbelTopK(Selector):
 
     def select(self, signals: Signals, groups: Groups | None, limit: Limit, rng: np.random.Generator) -> Selection:
         """Add one Gumbel draw per row to score / temperature and keep the largest."""
-        noise = gumbel(int(rng.integers(2**63)), signals["row_hash"])
-        keys = signals["score"] / self.temperature + noise
-        rows = limit.prefix(np.argsort(-keys, kind="stable"))
+        keys = gumbel(int(rng.integers(2**63)), signals["row_hash"])
+        keys += signals["score"] / self.temperature
+        rows = limit.best(keys)
         return Selection.ranked(rows, keys[rows])

@@ -39,5 +39,5 @@ class Length(Selector):
     def select(self, signals: Signals, groups: Groups | None, limit: Limit, rng: np.random.Generator) -> Selection:
         """Sort by bytes of text."""
         gains = signals["bytes"].astype(np.float64) * (1 if self.first == "longest" else -1)
-        rows = limit.prefix(np.argsort(-gains, kind="stable"))
+        rows = limit.best(gains)
         return Selection.ranked(rows, gains[rows])

@@ -41,8 +41,8 @@ class Percentile(Selector):
         """Turn the percentile into a score and keep what reaches it."""
         score = signals["score"]
         cut = np.percentile(score, self.at_least, method="inverted_cdf") if len(score) else 0.0
-        order = np.argsort(-score, kind="stable")
-        passing = int((score >= cut).sum())
-        rows = limit.prefix(order[:passing])
-        below = {f"percentile: score below the {self.at_least:g}th percentile": np.sort(order[passing:])}
+        passes = score >= cut
+        passing = np.flatnonzero(passes)
+        rows = passing[limit.take(passing).best(score[passing])]
+        below = {f"percentile: score below the {self.at_least:g}th percentile": np.flatnonzero(~passes)}
         return Selection(rows, score[rows].astype(np.float64), np.ones(len(rows)), True, below)

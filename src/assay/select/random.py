@@ -35,5 +35,5 @@ class Random(Selector):
     def select(self, signals: Signals, groups: Groups | None, limit: Limit, rng: np.random.Generator) -> Selection:
         """Order by a uniform draw per row, largest first."""
         keys = uniform(int(rng.integers(2**63)), signals["row_hash"])
-        rows = limit.prefix(np.argsort(-keys, kind="stable"))
+        rows = limit.best(keys)
         return Selection.ranked(rows, keys[rows])

@@ -34,8 +34,8 @@ class Threshold(Selector):
     def select(self, signals: Signals, groups: Groups | None, limit: Limit, rng: np.random.Generator) -> Selection:
         """Sort what passes by score, largest first; name the threshold for what does not."""
         score = signals["score"]
-        order = np.argsort(-score, kind="stable")
-        passing = int((score >= self.at_least).sum())
-        rows = limit.prefix(order[:passing])
-        below = {f"threshold: score below {self.at_least:g}": np.sort(order[passing:])}
+        passes = score >= self.at_least
+        passing = np.flatnonzero(passes)
+        rows = passing[limit.take(passing).best(score[passing])]
+        below = {f"threshold: score below {self.at_least:g}": np.flatnonzero(~passes)}
         return Selection(rows, score[rows].astype(np.float64), np.ones(len(rows)), True, below)

@@ -33,5 +33,5 @@ class TopK(Selector):
     def select(self, signals: Signals, groups: Groups | None, limit: Limit, rng: np.random.Generator) -> Selection:
         """Sort by score, largest first, and keep the longest prefix that fits."""
         score = signals["score"]
-        rows = limit.prefix(np.argsort(-score, kind="stable"))
+        rows = limit.best(score)
         return Selection.ranked(rows, score[rows])

@@ -11,11 +11,14 @@ from dataclasses import dataclass
 from typing import ClassVar, final
 
 import numpy as np
+from jaxtyping import Float64, Int64
 
 from assay.contracts import Selector
 from assay.errors import RecipeError
 from assay.kernels.draws import uniform
 from assay.types import Groups, Limit, Selection, Signals
+
+_BLOCK = 1 << 20
 
 
 @final
@@ -38,10 +41,39 @@ class UniformPerDomain(Selector):
         if groups is None:
             raise RecipeError("uniform_per_domain needs a domain for every row; name its field with --source-field")
         keys = uniform(int(rng.integers(2**63)), signals["row_hash"])
-        inside = np.lexsort((keys, groups.ids))
-        spent = np.cumsum(limit.cost[inside], dtype=np.int64)
-        first = np.searchsorted(groups.ids[inside], np.arange(len(groups.names)))
+        near = _near(keys, groups, limit)
+        here, ids = limit.take(near), groups.ids[near]
+        inside = np.lexsort((keys[near], ids))
+        spent = np.cumsum(here.cost[inside], dtype=np.int64)
+        first = np.searchsorted(ids[inside], np.arange(len(groups.names)))
         before = np.concatenate([np.zeros(1, np.int64), spent])[first]
-        within = spent - before[groups.ids[inside]]
-        rows = limit.prefix(inside[np.argsort(within, kind="stable")])
+        within = spent - before[ids[inside]]
+        rows = near[here.prefix(inside[np.argsort(within, kind="stable")])]
         return Selection.ranked(rows, -np.arange(len(rows), dtype=np.float64))
+
+
+def _near(keys: Float64[np.ndarray, "n"], groups: Groups, limit: Limit) -> Int64[np.ndarray, "k"]:
+    """The rows that can be reached, ascending: those of smallest keys in each domain, as far as any domain is filled.
+
+    All domains are filled to one level, or emptied; the last row that is looked at lies at most two rows above it.
+    """
+    everyone, ids = np.arange(len(keys)), groups.ids
+    if not len(keys) or ids.min() < 0:
+        return everyone
+    totals = np.bincount(ids, None if limit.uniform else limit.cost, len(groups.names))
+    totals = totals * int(limit.cost[0]) if limit.uniform else totals
+    level = _level(totals, limit.amount) + 2 * int(limit.cost.max())
+    ceilings = 1.1 * level / np.maximum(totals, 1) + 1e-3
+    blocks = (slice(first, first + _BLOCK) for first in range(0, len(keys), _BLOCK))
+    near = np.concatenate([part.start + np.flatnonzero(keys[part] <= ceilings[ids[part]]) for part in blocks])
+    held = np.bincount(ids[near], limit.take(near).cost, len(totals))
+    return near if (held >= np.minimum(level, totals)).all() else everyone
+
+
+def _level(totals: Float64[np.ndarray, "g"], amount: int) -> int:
+    """The least whole amount that, spent on every domain that has it, spends the budget; or what the largest domain has."""
+    low, high = 0, int(totals.max())
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if np.minimum(totals, middle).sum() >= amount else (middle, high)
+    return high

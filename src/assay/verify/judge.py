@@ -255,6 +255,12 @@ class Task:
     course: Course
     probes: tuple[Probe, ...]
 
+    @property
+    def title(self) -> str:
+        """The trial in words."""
+        arm = self.course.arms[-1]
+        return f"{self.judge.name} on {arm.name}, seed {arm.seed}"
+
 
 @final
 @dataclass(frozen=True)
