@@ -72,7 +72,7 @@ EngineName = Annotated[
     str | None, typer.Option("--engine", help="local processes, or a ray cluster", show_default=False)
 ]
 Address = Annotated[
-    str | None, typer.Option("--address", help="of the Ray cluster: HOST:PORT or ray://…", show_default=False)
+    str | None, typer.Option("--address", help="of the Ray cluster: HOST:PORT", show_default=False)
 ]
 StoreFolder = Annotated[
     Path | None,
