@@ -73,7 +73,7 @@ def proof(chosen: Path, *flags: str, times: int = 2) -> tuple[float, dict[str, A
 
 def ngram(chosen: Path) -> list[dict[str, Any]]:
     """The n-gram proof, as it comes and not thinned."""
-    proof(chosen, "--units", "100000", times=1)  # compiles, once for each machine
+    proof(chosen, "--units", "100kB", times=1)  # compiles, once for each machine
     rows = []
     cases = {
         "at the defaults: choice thinned to a draw of {mb:.0f} MB": ((), WANTED_NGRAM),
