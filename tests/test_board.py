@@ -321,11 +321,11 @@ def test_the_best_are_those_of_best_mean_rank_without_controls():
     cells_ = [
         made("lucky", 9.0, 0.5, kind="control"), made("lucky", 9.0, 0.5, "u", kind="control"),
         made("first", 0.5, 0.01), made("first", 0.4, 0.01, "u"), made("second", 0.6, 0.01), made("second", 0.1, 0.01, "u"),
-        made("third", 0.1, 0.01), made("third", 0.2, 0.01, "u"), made("other", 9.0, 0.01, proxy="lm-nano"),
+        made("third", 0.1, 0.01), made("third", 0.2, 0.01, "u"), made("once", 0.9, 0.01), made("other", 9.0, 0.01, proxy="lm-nano"),
         {"state": "failed", "method": "fourth", "kind": "choice", "task": "t", "budget": "5%bytes", "proxy": "ngram"},
     ]  # fmt: skip
     assert findings.best(cells_, "ngram", 2) == ["first", "second"]
-    assert findings.best(cells_, "ngram", 9) == ["first", "second", "third"]
+    assert findings.best(cells_, "ngram", 9) == ["first", "second", "third", "once"], "one task of two says little"
 
 
 def test_items_have_a_column_where_they_were_asked():

@@ -132,7 +132,7 @@ def _balance(line: Mapping[str, Any]) -> int:
 def best(rows: Sequence[Row], proxy: str, count: int) -> list[str]:
     """The methods with the best mean rank before one proxy, over all tasks and budgets; controls and failures take no part.
 
-    A rank is a share of the methods tried there, so that a method tried on few tasks is compared fairly.
+    A rank is a share of the methods tried there. Those tried at most tasks come first: on few tasks a mean says little.
     """
     ranks: dict[str, list[float]] = {}
     mine = [row for row in rows if row["proxy"] == proxy and row["state"] == "done" and row["kind"] != "control"]
@@ -141,4 +141,4 @@ def best(rows: Sequence[Row], proxy: str, count: int) -> list[str]:
         here.sort(key=lambda row: (-row["beside"]["random"]["difference"]["estimate"], row["method"]))
         for at, row in enumerate(here):
             ranks.setdefault(row["method"], []).append(at / len(here))
-    return sorted(ranks, key=lambda name: (sum(ranks[name]) / len(ranks[name]), name))[:count]
+    return sorted(ranks, key=lambda name: (-len(ranks[name]), sum(ranks[name]) / len(ranks[name]), name))[:count]
