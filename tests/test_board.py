@@ -18,7 +18,7 @@ from assay import api, catalog, trial
 from assay.board import cells, findings, run, tree
 from assay.errors import RecipeError
 from assay.io import files
-from assay.recipe import read_tree
+from assay.recipe import Verify, read_tree
 from assay.report import board as page
 from assay.run.workers import Crew
 from assay.runs import Run
@@ -140,7 +140,7 @@ def test_a_cell_says_what_verify_says_of_its_run(worked: tuple[Path, Any]):
     one = row(folder, "dsir")
     kept = json.loads((folder / "out" / one["run"] / "verdicts" / f"{one['verdict']}.json").read_text())
     assert one["beside"]["random"]["difference"] == kept["difference"] and one["sentence"] == kept["sentence"]
-    asked = trial.Asked(
+    asked = Verify(
         ("eval.jsonl",), ("general.jsonl",), seeds=3, units=one["units"], cache=str(folder / "elsewhere")
     )
     again = trial.verify(_run(folder, one), asked, Crew(1))

@@ -21,6 +21,7 @@ from assay.errors import RecipeError, RunError
 from assay.handout import SHIPPED, HandoutAsked, preview
 from assay.io import export
 from assay.models import ngram
+from assay.recipe import Verify
 from assay.run.workers import Crew
 from assay.runs import Run
 from assay.types import Texts
@@ -130,7 +131,7 @@ def test_results_of_a_trainer_of_one_s_own_say_what_verify_says(run: Run, tmp_pa
     answer = assay("verify", run.path, "--results", jsonl(tmp_path / "results.jsonl", results), "-q")
     assert answer.code == 0, answer.err
     own = json.loads((run.path / "verdict.json").read_bytes())
-    asked = trial.Asked((str(run.path.parent / "held.jsonl"),), seeds=5, units="20kB")
+    asked = Verify((str(run.path.parent / "held.jsonl"),), seeds=5, units="20kB")
     built_in = trial.verify(run, asked, Crew(1))
     reported = {(one["arm"], one["seed"]): one["value"] for one in results if one["budget"] == 20_000}
     compared = [one for one in built_in["arms"] if one["name"] in ("choice", "random", "length")]
@@ -301,7 +302,7 @@ def test_a_cleaned_pool_and_other_runs_are_arms(run: Run, tmp_path: Path) -> Non
         assert set(lines.filter(pl.col("arm") == name)["row"]) <= set(cleaned.tolist())
     outside = set(lines.filter(pl.col("arm") == "random")["row"]) - set(cleaned.tolist())
     assert outside  # random draws from the whole pool, which has copies and short rows
-    asked = trial.Asked(
+    asked = Verify(
         (str(run.path.parent / "held.jsonl"),), against=("random", "cleaned", str(tmp_path / "clean")), seeds=3
     )
     found = trial.verify(Run(tmp_path / "run"), asked, Crew(1))

@@ -57,7 +57,23 @@ class Write(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 @final
 class Verify(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A trial to run after selecting; `assay verify` takes the same words as flags."""
+    """A trial to run after selecting; `assay verify` takes the same words as flags.
+
+    eval           held-out text of what the choice is for
+    general        held-out text of everything else
+    tasks          files of multiple-choice or answer items, scored by likelihood
+    against        whom to beat: `random`, `cleaned` (the pool after the run's own cleaning), or other runs' folders
+    proxy          which models judge, the one that decides last
+    seeds          draws of random; None: what the proxy is used to
+    decontaminate  remove rows that overlap the eval sets, instead of refusing
+    rivals         arms beside random: `length`, `rs2`
+    epochs         passes over the data
+    units          at most so many bytes (`ngram`) or tokens for each arm; None: what the proxy is used to
+    cache          where results of trials are kept; None: the run's store
+    instructions   rows are prompts with responses or chats: only responses are learnt and scored
+    sweep          `general`: also try the choice with several general shares
+    shares         those shares, in percent
+    """
 
     eval: tuple[str, ...] = ()
     general: tuple[str, ...] = ()

@@ -5,22 +5,21 @@ from __future__ import annotations
 import platform
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, final
+from typing import Any
 
 import numpy as np
 from jaxtyping import Int64
 
 from assay import __version__, account, catalog, runs, sweep, training
 from assay.errors import InputError, RecipeError
-from assay.general import SHARES
 from assay.io import files, mirror, results, store
 from assay.io.row import Form
 from assay.io.secrets import masked_tree
 from assay.models import dialogue
 from assay.opening import open_pool
-from assay.recipe import Read
+from assay.recipe import Read, Verify
 from assay.run.passes import Pool, Watch, quiet
 from assay.run.workers import HERE, Crew
 from assay.runs import Run
@@ -33,44 +32,7 @@ from assay.verify.stability import together
 from assay.verify.verdict import Paid, Question, verdict
 
 
-@final
-@dataclass(frozen=True)
-class Asked:
-    """What `assay verify` is asked.
-
-    eval           held-out text of what the choice is for
-    general        held-out text of everything else
-    tasks          files of multiple-choice or answer items, scored by likelihood
-    against        whom to beat: `random`, `cleaned` (the pool after the run's own cleaning), or other runs' folders
-    proxy          which models judge, the one that decides last
-    seeds          draws of random; None: what the proxy is used to
-    decontaminate  remove rows that overlap the eval sets, instead of refusing
-    rivals         arms beside random: `length`, `rs2`
-    epochs         passes over the data
-    units          at most so many bytes (`ngram`) or tokens for each arm; None: what the proxy is used to
-    cache          where results of trials are kept; None: the run's store
-    instructions   rows are prompts with responses or chats: only responses are learnt and scored
-    sweep          `general`: also try the choice with several general shares
-    shares         those shares, in percent
-    """
-
-    eval: tuple[str, ...]
-    general: tuple[str, ...] = ()
-    tasks: tuple[str, ...] = ()
-    against: tuple[str, ...] = ("random",)
-    proxy: tuple[str, ...] = ("ngram",)
-    seeds: int | None = None
-    decontaminate: bool = False
-    rivals: tuple[str, ...] = ("length",)
-    epochs: int = 1
-    units: str | int | None = None
-    cache: str | None = None
-    instructions: bool = False
-    sweep: str | None = None
-    shares: tuple[str, ...] = SHARES
-
-
-def asking(given: Mapping[str, Any]) -> Asked:
+def asking(given: Mapping[str, Any]) -> Verify:
     """What was asked, from the words of flags and recipes; words may be joined by commas.
 
     >>> asking({"eval": ["a.jsonl"], "proxy": ["ngram,lm-nano"]}).proxy
@@ -82,10 +44,10 @@ def asking(given: Mapping[str, Any]) -> Asked:
         if key in given
     }
     listed = {key: tuple(map(str, value)) if isinstance(value, list | tuple) else value for key, value in given.items()}
-    return Asked(**{**listed, **words})
+    return Verify(**{**listed, **words})
 
 
-def verify(run: Run, asked: Asked, crew: Crew = HERE, watch: Watch = quiet) -> dict[str, Any]:
+def verify(run: Run, asked: Verify, crew: Crew = HERE, watch: Watch = quiet) -> dict[str, Any]:
     """Run the trials, write `verdicts/<digest>.json` and `verdict.json`, and return the verdict."""
     start, proxies = time.perf_counter(), [judge.proxy(name) for name in asked.proxy]
     for proxy in proxies:
@@ -122,7 +84,7 @@ def reported(run: Run, path: str, level: float = 0.05) -> dict[str, Any]:
     return _written(run, told)
 
 
-def _trial(proxy: Judge, asked: Asked) -> Trial:
+def _trial(proxy: Judge, asked: Verify) -> Trial:
     """The protocol's numbers: the judge's own, and what was asked instead."""
     usual = proxy.trial
     units = _units(proxy, asked.units)
@@ -142,7 +104,7 @@ def _units(proxy: Judge, asked: str | int | None) -> int:
 
 
 def _judged(
-    run: Run, asked: Asked, proxy: Judge, question: Question, pool: Pool, removed: Int64[np.ndarray, "r"]
+    run: Run, asked: Verify, proxy: Judge, question: Question, pool: Pool, removed: Int64[np.ndarray, "r"]
 ) -> dict[str, Any]:
     """One proxy's verdict."""
     trial = _trial(proxy, asked)
@@ -168,14 +130,14 @@ def _tokens(run: Run, budget: int) -> int | None:
     return None if tokens is None else round(tokens["chosen"] * budget / run.facts["bytes"]["chosen"])
 
 
-def _question(run: Run, asked: Asked, pool: Pool) -> Question:
+def _question(run: Run, asked: Verify, pool: Pool) -> Question:
     selector, features = _selector(run)
     general = _held(asked.general, run, pool, asked.instructions, True) if asked.general else None
     held, tasks = _held(asked.eval, run, pool, asked.instructions), choices.load(asked.tasks)
     return Question(held, general, _against(asked), selector, features, tasks)
 
 
-def _against(asked: Asked) -> str:
+def _against(asked: Verify) -> str:
     """The arm that the main question is about: the first that was named."""
     return _named(asked.against[0])
 
@@ -221,7 +183,7 @@ def _selector(run: Run) -> tuple[str, tuple[str, ...]]:
     return " and ".join(step.name for step in chose), tuple(sorted(features))
 
 
-def _overlap(pool: Pool, question: Question, asked: Asked) -> Int64[np.ndarray, "r"]:
+def _overlap(pool: Pool, question: Question, asked: Verify) -> Int64[np.ndarray, "r"]:
     """Rows of the pool that repeat an eval document; refused unless they are to be removed."""
     readable, rows = np.flatnonzero(pool.count().readable), [np.zeros(0, np.int64)]
     sets = [(held.documents, held.path) for held in question.sets[: question.first_task]]
@@ -236,7 +198,7 @@ def _overlap(pool: Pool, question: Question, asked: Asked) -> Int64[np.ndarray, 
     return np.unique(np.concatenate(rows))
 
 
-def _draft(run: Run, asked: Asked, pool: Pool, removed: Int64[np.ndarray, "r"], proxy: Judge, trial: Trial) -> Draft:
+def _draft(run: Run, asked: Verify, pool: Pool, removed: Int64[np.ndarray, "r"], proxy: Judge, trial: Trial) -> Draft:
     eligible = pool.count().readable.copy()
     eligible[removed] = False
     frame = Frame.of(pool.count().sizes, pool.count().hashes, eligible)
@@ -246,7 +208,7 @@ def _draft(run: Run, asked: Asked, pool: Pool, removed: Int64[np.ndarray, "r"], 
     return arms.draft(fixed, frame, trial, training.bytes_per_unit(proxy, pool), proxy.seeded)
 
 
-def _write(run: Run, told: dict[str, Any], asked: Asked) -> dict[str, Any]:
+def _write(run: Run, told: dict[str, Any], asked: Verify) -> dict[str, Any]:
     told["digest"] = store.digest(
         run.facts["digest"], run.facts["fingerprint"], asked, told["eval"]["fingerprint"], __version__
     )

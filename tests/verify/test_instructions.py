@@ -20,12 +20,11 @@ from assay.io.store import Store
 from assay.models import dialogue
 from assay.models.dialogue import Turn
 from assay.opening import open_pool
-from assay.recipe import Read
+from assay.recipe import Read, Verify
 from assay.run.local import Local
 from assay.run.passes import Pool
 from assay.run.workers import Crew
 from assay.runs import Run
-from assay.trial import Asked
 from assay.types import Batch, Texts
 from assay.verify.arms import Arm, Pass
 from assay.verify.instructions import Instructions
@@ -151,7 +150,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 def asked(run: Run, **more: Any) -> dict[str, Any]:
     given = {"eval": (str(run.path.parent / "held.jsonl"),), "seeds": 3, "rivals": (), "instructions": True, **more}
-    return trial.verify(run, Asked(**given), Crew(1))
+    return trial.verify(run, Verify(**given), Crew(1))
 
 
 def test_a_choice_of_the_right_responses_is_better(run: Run) -> None:

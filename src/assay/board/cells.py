@@ -23,7 +23,7 @@ from assay.board.tree import Board, Method, Pool, Proxy, Task
 from assay.errors import RecipeError
 from assay.io import store
 from assay.io.sources import find
-from assay.recipe import Recipe
+from assay.recipe import Recipe, Verify
 from assay.run.local import Local
 from assay.run.passes import Watch, quiet
 from assay.run.workers import HERE, Crew
@@ -151,7 +151,7 @@ def work(cell: Cell, how: How, leads: Mapping[str, str]) -> dict[str, Any]:
         how.out / "runs" / cell.folder, how.store or how.out / "store", how.crew, how.watch, how.memory
     )
     run = engine.run(cell.recipe, place, lead)
-    asked = trial.Asked(
+    asked = Verify(
         eval=cell.task.eval,
         general=cell.task.general,
         tasks=cell.task.tasks,
