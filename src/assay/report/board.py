@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from assay.report import templates
 from assay.report.wording import count, duration, interval, number, one_line, size, visible
 
 Facts = Mapping[str, Any]
@@ -272,10 +272,6 @@ def _remarks(facts: Facts) -> str:
 
 def html(facts: Facts) -> str:
     """The whole board as one page; it loads nothing and runs no script."""
-    environment = Environment(
-        loader=PackageLoader("assay.report", "pages"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
-    )
-    assert environment.loader is not None
     groups = [
         {
             "anchor": f"group-{at}", "heading": heading(group), "about": _about(facts, group), "scope": scope(group),
@@ -291,10 +287,9 @@ def html(facts: Facts) -> str:
         "methods": [
             {"name": visible(one["name"]), "about": visible(one["about"]), "told": told_of(one)} for one in facts["methods"]
         ],
-        "remarks": remarks(facts), "style": environment.loader.get_source(environment, "report.css")[0],
-        "seconds": duration(facts["seconds"]),
+        "remarks": remarks(facts), "seconds": duration(facts["seconds"]),
     }  # fmt: skip
-    return environment.get_template("board.html").render(shown)
+    return templates.render("board.html", shown)
 
 
 def matrix(one: Facts) -> dict[str, Any]:

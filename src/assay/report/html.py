@@ -12,11 +12,9 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
-from assay.report import cleaning, sweep, verdicts, view
+from assay.report import cleaning, sweep, templates, verdicts, view
 from assay.report.view import Facts, part
-from assay.report.wording import count, date, duration, feature, number, one_line, size, visible
+from assay.report.wording import count, date, duration, number, one_line, size, visible
 
 _SECTIONS = (
     ("verdict", "Verdict"),
@@ -33,17 +31,16 @@ _FRAGMENT_COLOURS = {"chosen": "#c58a0b", "pool": "#98a3b1", "filtered": "#8068b
 
 def render(facts: Facts, verdict: Facts | None = None) -> str:
     """The whole report as HTML; parts that are missing from `facts`, or a missing verdict, become a sentence each."""
-    script = _page("report.js")
+    script = templates.source("report.js")
     found = _common(facts, verdict) | _tables(facts) | _evidence(verdict) | _about(facts, verdict)
     drawn = {
         "plots": _plots(facts, verdict),
         "sections": [each for each in _SECTIONS if each[0] in _shown(found, verdict)],
         "missing": view.MISSING,
-        "style": _page("report.css"),
         "script": script,
         "script_digest": _digest(script),
     }
-    return _environment().get_template("report.html").render({**found, **drawn})
+    return templates.render("report.html", {**found, **drawn})
 
 
 def fragment(facts: Facts, verdict: Facts | None = None) -> str:
@@ -53,7 +50,7 @@ def fragment(facts: Facts, verdict: Facts | None = None) -> str:
     True
     """
     found = _common(facts, verdict) | {"colours": _FRAGMENT_COLOURS, "unknown": view.UNKNOWN}
-    return _environment().get_template("fragment.html").render(found)
+    return templates.render("fragment.html", found)
 
 
 def _shown(found: Mapping[str, Any], verdict: Facts | None) -> set[str]:
@@ -61,20 +58,6 @@ def _shown(found: Mapping[str, Any], verdict: Facts | None) -> set[str]:
     shown = {anchor for anchor, _ in _SECTIONS} - (set() if verdict else {"verdict"})
     cleaned = found["through"] == "kept" and not found["scored"]
     return shown - (set() if found["thrown"] else {"thrown"}) - ({"features", "border"} if cleaned else set())
-
-
-def _environment() -> Environment:
-    environment = Environment(
-        loader=PackageLoader("assay.report", "pages"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
-    )
-    environment.filters["feature"] = feature
-    return environment
-
-
-def _page(name: str) -> str:
-    environment = _environment()
-    assert environment.loader is not None
-    return environment.loader.get_source(environment, name)[0]
 
 
 def _digest(script: str) -> str:
