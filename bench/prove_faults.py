@@ -27,7 +27,7 @@ from harness import ROOT, WORK, record
 sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tests" / "faults")]
 
 from command import assay, products, told  # noqa: E402
-from faults import accounted, finished, pool, redone, renames, through_all  # noqa: E402
+from faults import accounted, finished, lost, pool, redone, renames, through_all  # noqa: E402
 
 KILLS = int(os.environ.get("ASSAY_PROVE_KILLS", "50"))
 ROWS = int(os.environ.get("ASSAY_PROVE_FAULT_ROWS", "2000"))
@@ -124,36 +124,39 @@ def main() -> int:
     wanted, stages = digest(folder / "peace"), Counter[str]()
     for one in told(folder / "peace")["stages"]:
         stages[one["stage"]] += max(one["seconds"], 0.001)
-    found, same, rows, begun = [], 0, 0, time.monotonic()
+    found, begun = [], time.monotonic()
     for stage, delay in moments(dict(stages)):
         one = moment(forks, folder, stage, delay)
         one["same"] = one["code"] == 0 and digest(folder / "run") == wanted
-        accounted(folder / "run", lines)
-        same, rows = same + one["same"], rows + len(lines)
+        one["lost"], one["rows"] = lost(folder / "run", lines), len(lines)
+        if not one["lost"]:
+            accounted(folder / "run", lines)
         found.append(one)
         print(f"   {len(found)} kills, in {one['stage']}: {one}, {time.monotonic() - begun:.0f} s", flush=True)
-    return report(found, dict(stages), rows)
+    return report(found, dict(stages))
 
 
-def report(found: list[dict[str, Any]], stages: dict[str, float], rows: int) -> int:
+def report(found: list[dict[str, Any]], stages: dict[str, float]) -> int:
     """Write bench/results/faults.json."""
     kills = Counter(one["stage"] for one in found)
     table_rows = []
     for name in dict.fromkeys([*stages, *kills]):
         mine = [one for one in found if one["stage"] == name]
         counts = [f"{stages.get(name, 0):.2f}", len(mine), sum(one["same"] for one in mine)]
-        counts += [sum(one[key] for one in mine) for key in ("finished", "redone")]
+        counts += [sum(one[key] for one in mine) for key in ("finished", "redone", "rows", "lost")]
         table_rows.append([name, *map(str, counts)])
-    totals = [str(sum(int(row[at]) for row in table_rows)) for at in (2, 3, 4, 5)]
+    totals = [str(sum(int(row[at]) for row in table_rows)) for at in range(2, 8)]
     table_rows.append(["all", f"{sum(stages.values()):.2f}", *totals])
     columns = ["stage", "seconds in peace", "kills", "same bytes after", "finished shards found", "of these redone"]
+    columns += ["rows through", "rows lost"]
     facts = {
         "kills": len(found), "per_stage": dict(kills), "same": sum(one["same"] for one in found),
-        "redone": sum(one["redone"] for one in found), "rows_through": rows, "rows_lost": 0,
+        "redone": sum(one["redone"] for one in found), "rows_through": sum(one["rows"] for one in found),
+        "rows_lost": sum(one["lost"] for one in found),
         "table": {"columns": columns, "rows": table_rows},
     }  # fmt: skip
     record("faults", facts)
-    return 0 if facts["same"] == len(found) and not facts["redone"] else 1
+    return 0 if facts["same"] == len(found) and not facts["redone"] and not facts["rows_lost"] else 1
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -98,6 +99,17 @@ def accounted(run: Path, lines: Sequence[bytes] | None = None, rows: int | None 
     wanted = [lines[row] for row in range(rows) if status[row] == stays]
     out = selected(run).split(b"\n")[:-1]
     assert len(out) == len(wanted) and (edited or out == wanted)
+
+
+def lost(run: Path, lines: Sequence[bytes]) -> int:
+    """How many of the input's rows no output knows: absent from the manifest, or chosen or quarantined and not there."""
+    status = dict(manifest(run).select("row", "status").iter_rows())
+    absent = sum(row not in status for row in range(len(lines)))
+    chosen = Counter(lines[row] for row, told in status.items() if told in STAYS)
+    refused = Counter(lines[row][:HEAD] for row, told in status.items() if told == "quarantined")
+    chosen -= Counter(selected(run).split(b"\n"))
+    refused -= Counter(entry["raw"] for entry in quarantined(run))
+    return absent + chosen.total() + refused.total()
 
 
 # --- Something to do at a write ---------------------------------------------------------------------------------------
