@@ -703,19 +703,14 @@ def test_a_board_shows_hostile_names_and_runs_none_of_them(tmp_path: Path) -> No
         f'[[pool]]\nname = {quoted}\npath = "{tmp_path}/pool.jsonl"\n'
         f'[[task]]\nname = {quoted}\npool = {quoted}\neval = "{tmp_path}/eval.jsonl"\nabout = {quoted}\n'
         f'[[method]]\nname = {quoted}\nabout = {quoted}\nmethod = "random"\nseed = 3\n'
-        f'[[method]]\nname = "../../x <script>window.owned = 1</script>"\nmethod = "length"\nset = ["nothing=1"]\n'
+        f'[[method]]\nname = "../../x <script>window.owned = 1</script>"\nmethod = "length"\n'
         f'[[method]]\nname = "fails"\nmethod = "random"\nwhere = ["absent > {HOSTILE.split()[0]}"]\n'
         f'[[proxy]]\nname = "ngram"\nunits = 2000\nrivals = []\n',
         "utf-8",
     )
     answer = assay("board", tmp_path / "b.toml", "--out", tmp_path / "in" / "board", "--workers", "1")
     assert "Traceback" not in answer.err and not re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", answer.out + answer.err)
-    if answer.code == 2:
-        assert "nothing" in answer.sentence
-        text = (tmp_path / "b.toml").read_text("utf-8").replace('set = ["nothing=1"]\n', "")
-        (tmp_path / "b.toml").write_text(text, "utf-8")
-        answer = assay("board", tmp_path / "b.toml", "--out", tmp_path / "in" / "board", "--workers", "1")
-    assert answer.code == 1 and not re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", answer.out + answer.err), answer.err
+    assert answer.code == 1, "one method fails"
     assert {path.name for path in (tmp_path / "in").iterdir()} == {"board"}
     page = tmp_path / "in" / "board" / "board.html"
     with chromium() as tab:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from command import ROOT, unpacked
 
 from assay.models.packing import best_fit, packed, pieces
 from assay.models.stream import Batch
@@ -161,12 +162,24 @@ def test_no_documents_no_steps() -> None:
 
 @pytest.mark.parametrize(("name", "wasted", "alone"), [("alpaca_rated", 0.05, 0.4), ("lima_train", 0.02, 0.1)])
 def test_little_is_wasted_on_real_instructions(name: str, wasted: float, alone: float) -> None:
-    """In bytes, about four to a token; `alone` of all places and more stay empty with one document, or piece, a row."""
+    """In bytes, about four to a token."""
     if not DATA.exists():
         pytest.skip("needs ../shared/data")
     with gzip.open(DATA / f"{name}.jsonl.gz", "rt", encoding="utf-8") as lines:
         rows = [json.loads(line) for line in lines]
-    sizes = np.array([len(f"{row['instruction']}{row['input']}{row['output']}".encode()) for row in rows])
+    little_is_wasted([f"{row['instruction']}{row['input']}{row['output']}" for row in rows], wasted, alone)
+
+
+@pytest.mark.parametrize(("source", "wasted", "alone"), [("arithmetic", 0.05, 0.3), ("medicine", 0.05, 0.1)])
+def test_little_is_wasted_on_the_example_pool(source: str, wasted: float, alone: float) -> None:
+    """Short problems with their answers, and longer texts."""
+    rows = [json.loads(line) for line in unpacked(ROOT / "examples" / "data" / "pool.jsonl.zst").splitlines()]
+    little_is_wasted([row["text"] for row in rows if row["source"] == source], wasted, alone)
+
+
+def little_is_wasted(texts: list[str], wasted: float, alone: float) -> None:
+    """Packed rows leave less than `wasted` empty; one document, or piece, a row leaves `alone` and more."""
+    sizes = np.array([len(text.encode()) for text in texts])
     whole = Sequences(np.ones(int(sizes.sum()), np.int8), np.concatenate([[0], np.cumsum(sizes)]))
     steps = packed(iter(blocks_of(whole, 1_000)), 1024, 32)
     places = sum(int((step.targets > 0).any(1).sum()) for step in steps) * 1024
