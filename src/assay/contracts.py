@@ -44,6 +44,15 @@ class Method(ABC):
     needs: ClassVar[tuple[str, ...]]
     paper: ClassVar[str]
 
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """Signals of earlier steps that it reads, numbers (n,) or (n, d), by the names that its parameters give them.
+
+        A scorer, grouper or selector that reads signals sees them as columns in place of text, of the target too if it is
+        fitted to one: what a step measured on the pool is then measured on the target as well.
+        """
+        return ()
+
 
 class Annotator(Method):
     """Row-wise: makes columns out of columns, perhaps with models, which it names and the engine opens.
@@ -53,15 +62,26 @@ class Annotator(Method):
 
     features: ClassVar[tuple[str, ...]] = ()  # what a rank by its columns looks at, as for a scorer
     rank_by: ClassVar[str] = ""  # what `--method NAME` ranks by, best first; its own name unless given
+    heavy: ClassVar[bool] = False  # runs a network: its rows are worked and kept in small portions, by workers that hold it
+    form: ClassVar[Literal["text", "turns"]] = "text"  # how `annotate` finds rows: their text, or marked turns
 
     @property
     def models(self) -> dict[str, str]:
         """Paths of the models that `annotate` is handed, by name."""
         return {}
 
+    def on_target(self) -> Annotator:
+        """What measures a target's rows where a later step is fitted to it; itself, but for methods with two sides."""
+        return self
+
+    def prepare(self, models: dict[str, Any]) -> Any:
+        """What takes long to make of its models and of what was learnt; made once in a worker, and in `models["prepared"]`."""
+        return None
+
     @abstractmethod
     def annotate(self, batch: Batch, models: dict[str, Any]) -> dict[str, Column]:
-        """Columns of length b: whole numbers, floats (NaN: none) or strings as `Texts`; the same names for every batch."""
+        """Columns of length b: whole numbers, floats (NaN: none), vectors (b, d) or strings as `Texts`; the same names and
+        types for every batch, an empty one too."""
 
 
 class Engine(ABC):
@@ -146,11 +166,12 @@ class Explainer(ABC):
 class Grouper(Method):
     """Global: puts rows into groups; the only kind that may shuffle.
 
-    `gives` says what becomes of its rows: `groups`, of which a step keeps one row each; or a `share`, a signal of the
-    method's name (how much of a row stands in others) with a signal `NAME_of` (the row that holds most of it, or -1).
+    `gives` says what becomes of its rows: `groups`, of which a step keeps one row each; a `share`, a signal of the
+    method's name (how much of a row stands in others) with a signal `NAME_of` (the row that holds most of it, or -1); or
+    `cells`, of which nothing is dropped: the cell of each row is a signal of the method's name.
     """
 
-    gives: ClassVar[Literal["groups", "share"]]
+    gives: ClassVar[Literal["groups", "share", "cells"]]
 
     @abstractmethod
     def group(
@@ -159,6 +180,7 @@ class Grouper(Method):
         """A group for every row of the pool (-1: none), signals about the grouping (a share, neighbours (n, k)), or both.
 
         The signal `order` (n,), for those that name it in `needs`, says which row of several is preferred: the smallest.
+        A method that `reads` signals finds them whole, and in `living` (n,) which rows still take part.
         """
 
 

@@ -116,7 +116,8 @@ def _constrained(
 ) -> Selection:
     ranked = signals if rank is None else signals.adding("score", rank)
 
-    needed = {name: ranked[name] for name in selector.needs if name != "source"}  # once: some are made when asked for
+    names = (*selector.needs, *selector.reads)
+    needed = {name: ranked[name] for name in names if name != "source"}  # once: some are made when asked for
     in_groups = groups if "source" in selector.needs else None
     hashes = needed.get("row_hash")
     draw = None

@@ -21,12 +21,13 @@ from assay.contracts import Scorer
 from assay.decide import Decision, decide, limit_for
 from assay.duplicates import apply_group
 from assay.editing import apply_edit
-from assay.errors import InputError, RecipeError
+from assay.errors import InputError, RecipeError, suggest
 from assay.io import files, store
 from assay.io.scores import join_scores
 from assay.opening import numbers_of, open_pool, open_target, pool_numbers
 from assay.recipe import Recipe
 from assay.run.jobs import Score
+from assay.run.numbers import Numbers, Stored
 from assay.run.passes import Pool, Watch, quiet
 from assay.run.shuffle import Shuffler
 from assay.run.workers import HERE, Crew, Workers
@@ -141,6 +142,9 @@ def score(step: Step, state: State, recipe: Recipe, rng: np.random.Generator) ->
     """Fit and score, once for each target, all targets in one reading of the pool."""
     scorer: Scorer = catalog.build("score", step.name, step.parameters)
     pool, named = state.pool, score_targets(step, scorer, state, recipe)
+    if scorer.reads:
+        score_signals(step, scorer, named, state, columns(state, recipe), rng)
+        return
     source = catalog.source_digest("score", step.name)
     against = (
         pool if not step.against else open_target(step.against, recipe.read, pool.store, pool.local, numbers_of(step))
@@ -160,6 +164,54 @@ def score(step: Step, state: State, recipe: Recipe, rng: np.random.Generator) ->
     for name, job in jobs.items():
         state.signals[name], state.files[name] = pool.column(job.file), job.file
     state.scores.append(step.alias)
+
+
+def score_signals(
+    step: Step,
+    scorer: Scorer,
+    named: dict[str, Pool | None],
+    state: State,
+    known: Columns,
+    rng: np.random.Generator,
+) -> None:
+    """The same for a scorer that reads signals: arithmetic on what earlier steps measured, of pool and target alike."""
+    rows = Numbers(state.pool, {name: signal_of(name, step, state, known) for name in scorer.reads})
+    for name, target in named.items():
+        aims = None if target is None else Numbers(target, target_signals(scorer, step, target, state))
+        state.fits[name] = scorer.fit(rows, aims, rng)
+        values = np.full(len(state.pool.living), np.nan)
+        with state.pool.stage(f"score {step.alias}"):
+            for batch in rows.blocks():
+                values[batch.rows] = scorer.score(state.fits[name], batch)
+        state.signals[name], state.files[name] = values, f"score-{store.digest(name, values.tobytes())}.npy"
+        state.pool.keep_column(state.files[name], values)
+    state.scores.append(step.alias)
+
+
+def signal_of(name: str, step: Step, state: State, known: Columns) -> Stored | np.ndarray:
+    """Where a signal lies, or itself; refused by name where no step before has made it."""
+    if name in state.makers:
+        return Stored(state.makers[name].job.file, state.makers[name].column)
+    if name not in known:
+        raise RecipeError(f"{step.name} reads the signal {name!r}, which no step before it has made; {suggest(name, known)}")
+    return state.pool.count().sources if name == "source" else known[name]
+
+
+def target_signals(scorer: Scorer, step: Step, target: Pool, state: State) -> dict[str, Stored | np.ndarray]:
+    """What the scorer reads, of a target's rows: measured there as it was measured on the pool."""
+    found: dict[str, Stored | np.ndarray] = {}
+    for name in scorer.reads:
+        if name == "source":
+            sources = target.count().sources
+            found[name] = np.zeros(len(target.living), np.int32) if sources is None else sources
+        elif name in state.makers:
+            job = measure.on_target(state.makers[name], target)
+            found[name] = Stored(job.file, state.makers[name].column)
+        else:
+            raise RecipeError(
+                f"{step.name} reads the signal {name!r} of its target too; only an annotate step can measure it there"
+            )
+    return found
 
 
 def score_targets(step: Step, scorer: Scorer, state: State, recipe: Recipe) -> dict[str, Pool | None]:

@@ -29,7 +29,7 @@ def tree(base: Mapping[str, Any], flags: Mapping[str, Any]) -> dict[str, Any]:
     >>> tree({"pool": ["a.jsonl"]}, {"method": "random", "budget": "10%"})["steps"]
     [{'select': 'random', 'budget': '10%'}]
     """
-    flags = given(flags)
+    flags = _staged(given(flags))
     result = _laid(base, flags)
     steps = list(result.get("steps", ()))
     if "method" in flags or not any("select" in step for step in steps):
@@ -63,6 +63,18 @@ def clean_tree(base: Mapping[str, Any], flags: Mapping[str, Any]) -> dict[str, A
         )
     result["steps"] = _set(steps, flags.get("set", ()))
     return result
+
+
+def _staged(flags: dict[str, Any]) -> dict[str, Any]:
+    """A method of several stages is a recipe that ships: `--method less --model PATH` opens it.
+
+    >>> _staged({"method": "random"}), _staged({"method": "gopher"})
+    ({'method': 'random'}, {'recipe': 'gopher'})
+    """
+    name = flags.get("method")
+    if name not in gallery.shipped() or "recipe" in flags:
+        return flags
+    return {**{key: value for key, value in flags.items() if key != "method"}, "recipe": name}
 
 
 def _laid(base: Mapping[str, Any], flags: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ reads no text. A row leaves by the first rule that it breaks; the tallies also s
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -23,7 +24,8 @@ from assay.io import files, mirror, store
 from assay.opening import Labelled, open_target
 from assay.recipe import Recipe
 from assay.run.jobs import Annotate
-from assay.state import Columns, State
+from assay.run.passes import Pool
+from assay.state import Columns, Made, State
 from assay.steps import Step
 from assay.types import Fitted, Rule, Signals
 
@@ -89,14 +91,40 @@ def measure(steps: Sequence[Step], state: State, recipe: Recipe, engine: Engine)
     """One pass for all annotators of consecutive steps; gives each step (by its position here) its jobs."""
     jobs = {place: jobs_of(step, state, recipe, engine) for place, step in enumerate(steps) if step.kind != "where"}
     distinct = {job.key: job for several in jobs.values() for job in several}
-    if distinct:
-        state.pool.needs = tuple({name for job in distinct.values() for name in job.annotator.needs})
-        state.pool.visit("measure", tuple(distinct.values()))
+    together = [job for job in distinct.values() if not job.annotator.heavy]
+    if together:
+        state.pool.needs = tuple({name for job in together for name in job.annotator.needs})
+        state.pool.visit("measure", tuple(together))
         state.pool.needs = ("text",)
+    for job in distinct.values():
+        if job.annotator.heavy:
+            measure_heavy(job, state.pool, type(job.annotator).__module__.rpartition(".")[2])
     for place, several in jobs.items():
         for job in several:
             expose(steps[place], job, state)
     return jobs
+
+
+def measure_heavy(job: Annotate, pool: Pool, name: str) -> None:
+    """A pass of its own for an annotator that runs a network; rows whose text was edited are read as text."""
+    pool.count()
+    view = pool.turns() if job.annotator.form == "turns" and not pool.edits else copy(pool)
+    view.needs = job.annotator.needs
+    view.visit(f"measure {name}", (job,))
+
+
+def on_target(made: Made, target: Pool) -> Annotate:
+    """The same annotator's job on a target's rows, measured."""
+    method = made.job.annotator.on_target()
+    key = store.digest(made.job.key, method, target.fingerprint, target.alive_key())
+    job = Annotate(method, made.job.learnt, key)
+    if method.heavy:
+        measure_heavy(job, target, made.step.name)
+    else:
+        target.needs = method.needs
+        target.visit("measure", (job,))
+        target.needs = ("text",)
+    return job
 
 
 def expose(step: Step, job: Annotate, state: State) -> None:
@@ -111,6 +139,7 @@ def expose(step: Step, job: Annotate, state: State) -> None:
         elif shown in state.signals or shown in state.annotated:
             continue
         state.lazy[shown] = partial(state.pool.measured, job.file, name)
+        state.makers[shown] = Made(step, job, name)
 
 
 def renamed(column: str, step: Step, columns: int) -> str:

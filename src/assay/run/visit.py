@@ -46,6 +46,7 @@ class Visit:
     index: Path | None = None
     edits: tuple[Edit, ...] = ()
     stat: str = ""
+    size: int | None = None  # bytes of the rows asked for, where these are not the whole piece
 
     @property
     def title(self) -> str:
