@@ -134,6 +134,7 @@ def describe(kind: str, name: str) -> dict[str, Any]:
         "kind": kind,
         "paper": cls.paper,
         "needs": list(cls().needs),
+        "reads": list(cls().reads),
         "target": getattr(cls, "uses_target", "no"),
         "summary": " ".join(inspect.cleandoc(documentation).split("\n\n")[0].split()),
         "documentation": documentation,
