@@ -218,7 +218,7 @@ class Pool(Rows):
         whole: np.ndarray | None = None
         for piece, (first, stop) in zip(self.pieces, self.count().ranges, strict=True):
             part = np.asarray(stored.load(self.task(piece, ()).at(file)))
-            whole = np.empty(len(self.count()), part.dtype) if whole is None else whole
+            whole = np.empty((len(self.count()), *part.shape[1:]), part.dtype) if whole is None else whole
             whole[first:stop] = part[: stop - first]
         return np.zeros(0) if whole is None else whole
 
@@ -458,7 +458,7 @@ class Pool(Rows):
         whole: np.ndarray | None = None
         for first, stop, table in self.parts(file):
             part = stored.values(table[name])
-            whole = np.empty(len(self.count()), part.dtype) if whole is None else whole
+            whole = np.empty((len(self.count()), *part.shape[1:]), part.dtype) if whole is None else whole
             whole[first:stop] = part[: stop - first]
         return np.zeros(0) if whole is None else whole
 
