@@ -132,7 +132,9 @@ class Entry:
 @pytest.fixture(autouse=True)
 def outsiders(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """The methods above, as those of a package that somebody has installed; portions of a few rows."""
-    methods = {("annotate", "counts"): Counts, ("score", "along"): Along, ("group", "parity"): Parity, ("select", "heaviest"): Heaviest}
+    methods: dict[tuple[str, str], type] = {
+        ("annotate", "counts"): Counts, ("score", "along"): Along, ("group", "parity"): Parity, ("select", "heaviest"): Heaviest,
+    }  # fmt: skip
     monkeypatch.setattr(catalog, "_outside", lambda: {key: Entry(method) for key, method in methods.items()})
     monkeypatch.setattr(passes, "PORTION", 400)
     monkeypatch.setattr(numbers, "BLOCK", 7)
@@ -164,7 +166,8 @@ def vectors(numbers_: range) -> np.ndarray:
 
 
 def test_a_scorer_reads_signals_of_pool_and_target(run: Callable[..., Any]):
-    answer = run('{ annotate = "counts" }, { score = "along" }, { select = "top_k", budget = "9" }', "run", "--target", "target.jsonl")
+    steps = '{ annotate = "counts" }, { score = "along" }, { select = "top_k", budget = "9" }'
+    answer = run(steps, "run", "--target", "target.jsonl")
     assert answer.code == 0, answer.err
     found = manifest(Path("run"))
     scores = found["score"].to_numpy()
@@ -216,14 +219,15 @@ def test_cells_drop_nothing_and_are_signals(run: Callable[..., Any]):
 @pytest.mark.parametrize(
     ("steps", "said"),
     [
-        ('{ score = "along" }, { select = "top_k", budget = "9" }', "along reads the signal 'counts', which no step before it has made"),
-        ('{ annotate = "counts" }, { score = "along", of = "count" }, { select = "top_k", budget = "9" }', "did you mean 'counts'"),
-        ('{ group = "parity" }, { select = "random", budget = "9" }', "parity reads the signal 'counts'"),
-        ('{ select = "heaviest", budget = "9" }', "there is no signal 'counts'"),
+        ('{ score = "along" }', "along reads the signal 'counts', which no step before it has made"),
+        ('{ annotate = "counts" }, { score = "along", of = "count" }', "did you mean 'counts'"),
+        ('{ group = "parity" }', "parity reads the signal 'counts'"),
+        ("", "there is no signal 'counts'"),
     ],
 )
 def test_a_signal_that_is_not_there_is_named(run: Callable[..., Any], steps: str, said: str):
-    answer = run(steps, "run", "--target", "target.jsonl")
+    steps = f"{steps}, " if steps else ""
+    answer = run(f'{steps}{{ select = "heaviest", budget = "9" }}', "run", "--target", "target.jsonl")
     assert said in answer.sentence
 
 

@@ -48,6 +48,8 @@ def close(tree: Mapping[str, Any], given: Mapping[str, str], name: str = "") -> 
         raise RecipeError(f"lacks must be a list of strings; got {told!r}")
     opened = {_name(value) for step in steps for value in step.values() if _is_open(value)}
     steps = [_filled(step, given) for step in steps]
+    if "model" in set(given) - opened:
+        raise RecipeError(f"--model must look like NAME=FILE; {_near('model', opened)}")
     if unknown := set(given) - opened:
         raise RecipeError(
             f"--model {min(unknown)}=... names nothing that the recipe leaves open; {_near(min(unknown), opened)}"

@@ -18,7 +18,7 @@ import pyarrow as pa
 from jaxtyping import Bool, Int64, Shaped
 
 from assay import catalog
-from assay.contracts import Engine, Filter, Learner
+from assay.contracts import Annotator, Engine, Filter, Learner
 from assay.errors import RecipeError, suggest
 from assay.io import files, mirror, store
 from assay.opening import Labelled, open_target
@@ -45,14 +45,14 @@ def learn(
     """What a Learner learns of the pool and of the step's target, laid down in the store; None for any other method."""
     if not isinstance(method, Learner):
         return None
-    pool, target = state.pool, None
-    if step.target:
-        target = open_target(step.target, recipe.read, pool.store, pool.local)
+    pool, target, paths = state.pool, None, step.target or _wanted(name, method, recipe)
+    if paths:
+        target = open_target(paths, recipe.read, pool.store, pool.local)
     told = (
         pool.fingerprint,
         pool.alive_key(),
         target and target.fingerprint,
-        target and step.target,
+        target and paths,
         signals.columns.keys(),
     )
     order = [store.digest(signals["order"].tobytes())] if "order" in signals.columns else []
@@ -60,12 +60,27 @@ def learn(
         pool.store.root / "learnt" / store.digest(catalog.source_digest(kind, name), method, told, order, recipe.seed)
     )
     if not mirror.present(folder / "names.json"):
-        rows = None if target is None else Labelled(target)
-        found = method.learn(pool, rows, signals, engine, np.random.default_rng(recipe.seed))
+        rows = None if target is None else Labelled(in_form(method, target))
+        found = method.learn(in_form(method, pool), rows, signals, engine, np.random.default_rng(recipe.seed))
         files.write_json(str(folder / "notes.json"), dict(found.notes))
         store.lay_down(folder, found.arrays)
     state.fits[step.alias] = Fitted({}, files.read_json(str(folder / "notes.json")))
     return folder
+
+
+def _wanted(name: str, method: Any, recipe: Recipe) -> tuple[str, ...]:
+    """The recipe's target, which a network learns from where its step names no other; RecipeError where there are several."""
+    if not (isinstance(method, Annotator) and method.heavy) or method.uses_target == "no" or not recipe.targets:
+        return ()
+    if len(recipe.targets) > 1:
+        raise RecipeError(f"{name} learns from one target; name it in its step: {{ annotate = {name!r}, target = 'FILE' }}")
+    return recipe.targets[0].path
+
+
+def in_form(method: Any, pool: Pool) -> Pool:
+    """The pool as the method reads rows; rows whose text was edited are read as text."""
+    turns = isinstance(method, Annotator) and method.form == "turns"
+    return pool.turns() if turns and not pool.edits else pool
 
 
 def jobs_of(step: Step, state: State, recipe: Recipe, engine: Engine) -> list[Annotate]:
@@ -108,7 +123,7 @@ def measure(steps: Sequence[Step], state: State, recipe: Recipe, engine: Engine)
 def measure_heavy(job: Annotate, pool: Pool, name: str) -> None:
     """A pass of its own for an annotator that runs a network; rows whose text was edited are read as text."""
     pool.count()
-    view = pool.turns() if job.annotator.form == "turns" and not pool.edits else copy(pool)
+    view = copy(in_form(job.annotator, pool))
     view.needs = job.annotator.needs
     view.visit(f"measure {name}", (job,))
 

@@ -233,12 +233,12 @@ def _check_budget(recipe: Recipe, budget: str | None) -> None:
 
 
 def _check_target(step: Step, recipe: Recipe) -> None:
-    has_one = step.target or (step.kind == "score" and recipe.targets)
+    has_one = step.target or (recipe.targets and any(_learns_what_is_wanted(*method) for method in step.methods()))
     if step.target and not any(_takes_target(kind, name) for kind, name, _ in step.methods()):
         raise RecipeError(f"{step.name} learns from no examples; leave its target out")
     if has_one or not any(_required(kind, name) for kind, name, _ in step.methods()):
         return
-    if step.kind == "score":
+    if any(_learns_what_is_wanted(*method) for method in step.methods()):
         free = ", ".join(catalog.needing_no_target())
         raise RecipeError(
             f"{step.name} needs a target: give --target FILE with examples of what you want; without one there are: {free}"
@@ -248,6 +248,11 @@ def _check_target(step: Step, recipe: Recipe) -> None:
 
 def _takes_target(kind: str, name: str) -> bool:
     return getattr(catalog.load(kind, name), "uses_target", "no") != "no"
+
+
+def _learns_what_is_wanted(kind: str, name: str, parameters: Mapping[str, Any]) -> bool:
+    """Whether it learns from the recipe's target where its step names none: scores, and annotators that run a network."""
+    return kind == "score" or (kind == "annotate" and catalog.load(kind, name).heavy)
 
 
 def _required(kind: str, name: str) -> bool:
