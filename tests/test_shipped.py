@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 from tests.command import ROOT, assay, examples, jsonl, manifest, told
 
-from assay import gallery, recipe
+from assay import flags, gallery, recipe
 
 FOLDER = ROOT / "src" / "assay" / "recipes"
-NAMES = gallery.shipped()
+STAGED = [name for name in gallery.shipped() if "select" in gallery.load(name, {})["steps"][-1]]  # methods of stages
+NAMES = [name for name in gallery.shipped() if name not in STAGED]
 LANGUAGES = ROOT / "tests" / "goldens" / "fasttext" / "lid.ftz"
 
 
@@ -34,6 +35,17 @@ def test_a_recipe_names_its_sources_and_what_it_lacks(name: str) -> None:
     assert "pool" not in told and re.fullmatch(r"[A-Z].+ \(20\d\d\): .+\.", told["about"])
     assert all(source.startswith("https://") and re.search(r"\(20\d\d\)", source) for source in told["sources"])
     assert told["lacks"] and all(": " in line for line in told["lacks"])
+
+
+@pytest.mark.parametrize("name", STAGED)
+def test_a_method_of_stages_is_a_recipe_that_needs_nothing_else(name: str) -> None:
+    told = tree(name)
+    assert "pool" not in told and re.fullmatch(r"[A-Z].+ \(20\d\d\): .+\.", told["about"])
+    assert all(source.startswith("https://") and re.search(r"\(20\d\d\)", source) for source in told["sources"])
+    opened = flags.tree({"pool": ["pool.jsonl"]}, {"method": name, "budget": "5%", "target": ["target.jsonl"]})
+    steps = recipe.parse(opened).steps
+    assert len(steps) == len(told["steps"]) and steps[-1].budget == "5%"
+    assert not any(str(value).startswith("$") for step in opened["steps"] for value in step.values())
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -188,7 +188,7 @@ class Selector(Method):
     """Rows out of numbers: sees signals, groups and a limit, never text.
 
     It is handed living rows only, and of those only the ones that have a score, if it needs one; the rows that it
-    returns are positions among them.
+    returns are positions among them. `reads` may name `target:NAME`: that signal of the target's rows (t, ...), whole.
     """
 
     @abstractmethod
@@ -263,3 +263,23 @@ class Acquirer(Method):
     @abstractmethod
     def next(self, signals: Signals, labels: Signals, k: int, rng: np.random.Generator) -> Int64[np.ndarray, "k"]:
         """The k rows whose labels would help most."""
+
+
+class Objective(ABC):
+    """A monotone submodular function of sets of rows, for a selector to climb: `select/_objective.py` holds the one greedy.
+
+    What a row would gain never grows while others are added, and does not depend on the rows that are asked for beside it, both
+    to the last bit: then lazy and plain greedy choose the same rows. Its state is plain arrays.
+    """
+
+    @abstractmethod
+    def start(self) -> State:
+        """The state of the empty set."""
+
+    @abstractmethod
+    def gains(self, state: State, rows: Int64[np.ndarray, "k"]) -> Float[np.ndarray, "k"]:
+        """By how much the value would grow, (k,), never below 0, if each of `rows` alone were added."""
+
+    @abstractmethod
+    def add(self, state: State, row: int) -> None:
+        """Change the state in place to that of the set with `row` in it."""

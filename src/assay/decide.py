@@ -15,6 +15,8 @@ from assay.errors import RecipeError
 from assay.recipe import Step, Target
 from assay.types import Budget, Groups, Limit, Mixture, Selection, Signals
 
+AIM = "target:"  # before the name of a signal: of the target's rows (t, …), which a selector is handed as they are
+
 
 @final
 @dataclass(frozen=True)
@@ -126,7 +128,7 @@ def _constrained(
 
     def run(rows: Int64[np.ndarray, "c"], part: Limit) -> Selection:
         # Columns of all rows are handed on as they are: a copy of each would be what a large pool costs here.
-        near = Signals({name: _of(column, rows) for name, column in needed.items()})
+        near = Signals({name: column if name.startswith(AIM) else _of(column, rows) for name, column in needed.items()})
         inside = None if in_groups is None else Groups(_of(in_groups.ids, rows), in_groups.names)
 
         def method(within: Limit) -> Selection:

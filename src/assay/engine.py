@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import final
@@ -17,8 +18,8 @@ import numpy as np
 from jaxtyping import Int64
 
 from assay import account, catalog, expressions, measure, outputs
-from assay.contracts import Scorer
-from assay.decide import Decision, decide, limit_for
+from assay.contracts import Scorer, Selector
+from assay.decide import AIM, Decision, decide, limit_for
 from assay.duplicates import apply_group
 from assay.editing import apply_edit
 from assay.errors import InputError, RecipeError, suggest
@@ -177,7 +178,7 @@ def score_signals(
     """The same for a scorer that reads signals: arithmetic on what earlier steps measured, of pool and target alike."""
     rows = Numbers(state.pool, {name: signal_of(name, step, state, known) for name in scorer.reads})
     for name, target in named.items():
-        aims = None if target is None else Numbers(target, target_signals(scorer, step, target, state))
+        aims = None if target is None else Numbers(target, target_signals(scorer.reads, step, target, state))
         state.fits[name] = scorer.fit(rows, aims, rng)
         values = np.full(len(state.pool.living), np.nan)
         with state.pool.stage(f"score {step.alias}"):
@@ -197,10 +198,10 @@ def signal_of(name: str, step: Step, state: State, known: Columns) -> Stored | n
     return state.pool.count().sources if name == "source" else known[name]
 
 
-def target_signals(scorer: Scorer, step: Step, target: Pool, state: State) -> dict[str, Stored | np.ndarray]:
-    """What the scorer reads, of a target's rows: measured there as it was measured on the pool."""
+def target_signals(names: Sequence[str], step: Step, target: Pool, state: State) -> dict[str, Stored | np.ndarray]:
+    """What a step reads, of a target's rows: measured there as it was measured on the pool."""
     found: dict[str, Stored | np.ndarray] = {}
-    for name in scorer.reads:
+    for name in names:
         if name == "source":
             sources = target.count().sources
             found[name] = np.zeros(len(target.living), np.int32) if sources is None else sources
@@ -273,6 +274,24 @@ def choose(state: State, recipe: Recipe) -> Decision:
     own = [name for name in signals.columns if name not in made] or [
         step.alias for step in recipe.steps if step.kind == "annotate"
     ]
+    for name, values in aims_of(step, state, recipe).items():
+        signals = signals.adding(name, values)
     return decide(
         step, signals, table.groups, pool.living, limit, recipe.targets, tuple(state.scores or own), recipe.seed
     )
+
+
+def aims_of(step: Step, state: State, recipe: Recipe) -> dict[str, np.ndarray]:
+    """What a selector reads of the target's rows (t, …), under `target:NAME` where NAME is a signal of the pool's rows."""
+    selector: Selector = catalog.build("select", step.name, step.parameters)
+    named = [name.removeprefix(AIM) for name in selector.reads if name.startswith(AIM)]
+    if not named:
+        return {}
+    if len(recipe.targets) != 1:
+        raise RecipeError(
+            f"{step.name} aims at the examples of one target; got {len(recipe.targets)}: name one with --target, which may be "
+            "several files"
+        )
+    target = open_target(recipe.targets[0].path, recipe.read, state.pool.store, state.pool.local)
+    blocks = [batch.columns for batch in Numbers(target, target_signals(named, step, target, state)).blocks()]
+    return {AIM + name: np.concatenate([np.asarray(block[name]) for block in blocks]) for name in named}

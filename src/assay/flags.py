@@ -209,6 +209,22 @@ def _set(steps: list[dict[str, Any]], settings: Sequence[str]) -> list[dict[str,
     return steps
 
 
+def parameters(method: str, settings: Sequence[str]) -> dict[str, Any]:
+    """What `--set METHOD.PARAMETER=VALUE` says of the only method there is.
+
+    >>> parameters("regmix", ["regmix.best=64", "regmix.variant=reference"])
+    {'best': 64, 'variant': 'reference'}
+    """
+    found = {}
+    for setting in settings:
+        name, equals, value = setting.partition("=")
+        owner, dot, parameter = name.rpartition(".")
+        if not (equals and dot and owner == method):
+            raise RecipeError(f"--set must look like {method}.PARAMETER=VALUE; got {setting!r}")
+        found[parameter] = _value(value)
+    return found
+
+
 def _parameters(step: Mapping[str, Any]) -> list[str]:
     """The hyperparameters that a step's method has, and the engine's words for it."""
     kind = next(kind for kind in catalog.KINDS if kind in step)

@@ -60,8 +60,8 @@ def learn(
         pool.store.root / "learnt" / store.digest(catalog.source_digest(kind, name), method, told, order, recipe.seed)
     )
     if not mirror.present(folder / "names.json"):
-        rows = None if target is None else Labelled(in_form(method, target))
-        found = method.learn(in_form(method, pool), rows, signals, engine, np.random.default_rng(recipe.seed))
+        rows = None if target is None else Labelled(_as_read(method, target))
+        found = method.learn(_as_read(method, pool), rows, signals, engine, np.random.default_rng(recipe.seed))
         files.write_json(str(folder / "notes.json"), dict(found.notes))
         store.lay_down(folder, found.arrays)
     state.fits[step.alias] = Fitted({}, files.read_json(str(folder / "notes.json")))
@@ -81,6 +81,14 @@ def in_form(method: Any, pool: Pool) -> Pool:
     """The pool as the method reads rows; rows whose text was edited are read as text."""
     turns = isinstance(method, Annotator) and method.form == "turns"
     return pool.turns() if turns and not pool.edits else pool
+
+
+def _as_read(method: Any, pool: Pool) -> Pool:
+    """A view of the pool with the columns that the method reads, in the form in which it does."""
+    pool.count()
+    view = copy(in_form(method, pool))
+    view.needs = method.needs if isinstance(method, Annotator) and method.heavy else view.needs
+    return view
 
 
 def jobs_of(step: Step, state: State, recipe: Recipe, engine: Engine) -> list[Annotate]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, final
 
 import numpy as np
-from jaxtyping import Int64, Shaped
+from jaxtyping import Int64, Shaped, UInt64
 
 from assay.contracts import Merge, Part, Rows
 from assay.errors import InputError
@@ -42,14 +42,18 @@ class Numbers(Rows):
         table, living = self.pool.count(), self.pool.living
         for start in range(0, len(living), BLOCK):
             rows = start + np.flatnonzero(living[start : start + BLOCK])
-            columns = {name: self._at(name, rows) for name in self.signals}
-            known = np.ones(len(rows), bool)
-            for column in columns.values():
-                if column.dtype.kind == "f":
-                    known &= ~np.isnan(column).reshape(len(rows), -1).any(axis=1)
-            if not known.all():
-                rows, columns = rows[known], {name: column[known] for name, column in columns.items()}
-            yield Batch(rows, table.hashes[rows], columns)
+            yield self._batch(rows, table.hashes[rows])
+
+    def _batch(self, rows: Int64[np.ndarray, "k"], hashes: UInt64[np.ndarray, "k"]) -> Batch:
+        """The rows with their signals; those that lack a number are left out."""
+        columns = {name: self._at(name, rows) for name in self.signals}
+        known = np.ones(len(rows), bool)
+        for column in columns.values():
+            if column.dtype.kind == "f":
+                known &= ~np.isnan(column).reshape(len(rows), -1).any(axis=1)
+        if known.all():
+            return Batch(rows, hashes, columns)
+        return Batch(rows[known], hashes[known], {name: column[known] for name, column in columns.items()})
 
     def _at(self, name: str, rows: Int64[np.ndarray, "b"]) -> Shaped[np.ndarray, "b ..."]:
         """A column at some rows, which ascend."""
@@ -79,7 +83,7 @@ class Numbers(Rows):
         """See `Rows.sample`."""
         hashes, living = self.pool.count().hashes, np.flatnonzero(self.pool.living)
         rows = np.sort(living[np.lexsort((living, hashes[living]))[:k]])
-        return Batch(rows, hashes[rows], {name: self._at(name, rows) for name in self.signals})
+        return self._batch(rows, hashes[rows])
 
     def __len__(self) -> int:
         return len(self.pool)

@@ -343,7 +343,10 @@ class Pool(Rows):
     def task(self, piece: Piece, jobs: tuple[Job, ...], alive: np.ndarray | None = None) -> Visit:
         """The work of one piece."""
         folder = self.store.folder(self.stats[piece.shard.index], self.copies.get(piece.shard.index, 0))
-        task = Visit(piece, self.fields_of(piece.shard), self.columns, folder, jobs, alive, edits=self.edits)
+        beside = tuple(name for name in self.needs if name == "image")
+        task = Visit(
+            piece, self.fields_of(piece.shard), self.columns, folder, jobs, alive, edits=self.edits, beside=beside
+        )
         only_text = set(self.needs) <= {"text"} and self.index not in jobs
         return replace(task, index=task.path(self.index)) if only_text else task
 

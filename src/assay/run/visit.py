@@ -46,6 +46,7 @@ class Visit:
     index: Path | None = None
     edits: tuple[Edit, ...] = ()
     stat: str = ""
+    beside: tuple[str, ...] = ()  # columns that are read for the jobs alone and never kept: encoded images
     size: int | None = None  # bytes of the rows asked for, where these are not the whole piece
 
     @property
@@ -147,7 +148,7 @@ def _blocks(task: Visit) -> Iterator[tuple[Block | None, Batch, int]]:
     if table is not None and "text_offset" in table.column_names:
         yield from _known(task, table)
         return
-    for block in read(task.piece, task.fields, task.columns):
+    for block in read(task.piece, task.fields, (*task.columns, *task.beside)):
         yield block, _living(block.batch, task.alive), block.count
 
 

@@ -1,0 +1,34 @@
+"""Zip archives: opened with one sentence where they are none, and written so that the same content makes the same bytes."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import zipfile
+import zlib
+from collections.abc import Iterator
+
+from assay.errors import InputError
+from assay.io.files import open_read
+
+# What a damaged or hostile archive ends in: zipfile and zlib have several kinds of error for it.
+DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, ValueError)
+
+
+@contextlib.contextmanager
+def opened(path: str) -> Iterator[zipfile.ZipFile]:
+    """An archive to be read; InputError where the file is none."""
+    with open_read(path) as raw:
+        try:
+            archive = zipfile.ZipFile(io.BufferedReader(raw))  # type: ignore[arg-type, type-var]
+        except DAMAGE as error:
+            raise InputError(f"{path!r} must be a zip archive; {str(error).splitlines()[0]}: make it anew") from None
+        with archive:
+            yield archive
+
+
+def entry(name: str, compression: int = zipfile.ZIP_STORED) -> zipfile.ZipInfo:
+    """A member that is the same whenever and wherever it is written."""
+    made = zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))
+    made.create_system, made.external_attr, made.compress_type = 3, 0o644 << 16, compression
+    return made
