@@ -230,8 +230,14 @@ def faults_tried() -> str:
     return grid(**listed.table())
 
 
+def board_neural() -> str:
+    """The board before its second judge, a neural one."""
+    found = kept("board").get("neural")
+    return grid(**found, numbers=tuple(range(1, len(found["columns"])))) if found else "Not measured yet: `make prove`.\n"
+
+
 # Tables that are not one result's.
-WHOLE = {"ratios": ratios, "reliability": reliability, "faults-tried": faults_tried}
+WHOLE = {"ratios": ratios, "reliability": reliability, "faults-tried": faults_tried, "board-neural": board_neural}
 
 
 def rendered(text: str) -> str:
