@@ -32,9 +32,10 @@ def work() -> bool:
 
 
 def recorded() -> None:
-    """The board's findings as a result, with its first summary as the table that documents show."""
+    """The board's findings as a result, with its summaries by proxy as the tables that documents show."""
     found = json.loads((OUT / "board.json").read_text("utf-8"))
-    record("board", {**found, "table": summary(found["summaries"][0])})
+    first, *others = map(summary, found["summaries"])
+    record("board", {**found, "table": first, "neural": others[0] if others else None})
 
 
 def page() -> str:

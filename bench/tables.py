@@ -241,8 +241,16 @@ def methods() -> str:
     return beside("methods_page").page()
 
 
+def board_neural() -> str:
+    """The board before its second judge, a neural one."""
+    found = kept("board").get("neural")
+    return grid(**found, numbers=tuple(range(1, len(found["columns"])))) if found else "Not measured yet: `make prove`.\n"
+
+
 # Tables that are not one result's.
-WHOLE = {"ratios": ratios, "reliability": reliability, "faults-tried": faults_tried, "methods": methods}
+WHOLE = {
+    "ratios": ratios, "reliability": reliability, "faults-tried": faults_tried, "board-neural": board_neural, "methods": methods,
+}  # fmt: skip
 
 
 def rendered(text: str) -> str:
