@@ -73,7 +73,8 @@ def tiny_clip(folder: Path, seed: int = 0, trained: bool = True) -> Path:
 
     tower = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "projection_dim": 8}
     words = sorted({word for _, text in pairs() for word in text.split()})
-    vocabulary = {word: place for place, word in enumerate(["<s>", "[UNK]", "</s>pad", *words, "a", "photo", "depicts", "</s>"])}
+    known = dict.fromkeys(["<s>", "[UNK]", "</s>pad", *words, "a", "photo", "depicts", "</s>"])
+    vocabulary = {word: place for place, word in enumerate(known)}
     end = vocabulary["</s>"]
     text = {"vocab_size": len(vocabulary), "max_position_embeddings": 12, "bos_token_id": 0, "eos_token_id": end, "pad_token_id": 2}
     config = transformers.CLIPConfig(
@@ -88,7 +89,7 @@ def tiny_clip(folder: Path, seed: int = 0, trained: bool = True) -> Path:
     (model if trained else config).save_pretrained(folder)
     tokenizer = Tokenizer(models.WordLevel(vocabulary, "[UNK]"))
     tokenizer.normalizer = normalizers.Lowercase()
-    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
     tokenizer.add_special_tokens(["<s>", "</s>pad", "</s>"])
     tokenizer.post_processor = processors.TemplateProcessing(
         single="<s> $A </s>", special_tokens=[("<s>", 0), ("</s>", end)]

@@ -8,16 +8,18 @@ suite on itself: methods that break a promise on purpose must be caught by the c
 from __future__ import annotations
 
 import functools
+import io
 import json
 import pickle
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 from tokenizers import Tokenizer, models, pre_tokenizers
 
 from assay import catalog
@@ -39,13 +41,14 @@ from assay.io.models import load_model
 from assay.io.store import Store
 from assay.io.word_lists import WordList
 from assay.kernels.hashing import hash_rows
+from assay.models.dialogue import Turn, marked
 from assay.opening import open_pool
 from assay.recipe import Read
 from assay.run.local import Local
 from assay.run.passes import Pool
 from assay.run.shuffle import Shuffler
 from assay.steps import Step
-from assay.types import Batch, Column, Fitted, Groups, Limit, Mixture, Selection, Signals, Texts, Trials
+from assay.types import Batch, Column, Fitted, Groups, Limit, Mixture, Selection, Signals, Texts, Trials, join_texts
 
 # --- Real text in memory ----------------------------------------------------------------------------------------------
 
@@ -73,6 +76,14 @@ POOL = [*LICENCE, *SONNET.split("\n"), *TARGET[::2], *ODD, *SONNET.split("\n")[:
 N = len(POOL)
 
 
+@functools.lru_cache(maxsize=4096)
+def png(seed: int) -> bytes:
+    """A small picture."""
+    file = io.BytesIO()
+    Image.fromarray(np.random.default_rng(seed).integers(0, 256, (8, 8, 3)).astype(np.uint8)).save(file, "PNG")
+    return file.getvalue()
+
+
 def wardrobe(texts: list[str]) -> dict[str, Column]:
     """Every column that a method may declare, made from the texts alone, so that copies of a text agree."""
     block = Texts.of(texts)
@@ -84,11 +95,15 @@ def wardrobe(texts: list[str]) -> dict[str, Column]:
         "bytes": block.sizes.astype(np.int64),
         "score": np.log(unit / (1 - unit)),
         "source": (hashes % np.uint64(3)).astype(np.int64),
-        "label": (hashes % np.uint64(2)).astype(np.int64),
+        "label": Texts.of([("no", "yes")[int(one) % 2] for one in hashes]),
+        "image": Texts.of_bytes([png(int(one)) for one in hashes]),
         "loss": -np.log(unit),
         "rating": np.where(hashes % np.uint64(4) < 3, np.floor(unit * 6), np.nan),
         "embedding": np.stack([np.cos(unit * k) for k in range(1, 9)], axis=1),
+        "loss_trajectory": np.outer(-np.log(unit), [1.0, 0.6, 0.5]),
         "embed": np.stack([np.cos(unit * k) for k in range(1, 9)], axis=1),
+        "kmeans": (hashes % np.uint64(3)).astype(np.int32),
+        "kmeans_distance": unit,
         **{f"gradients_{place}": np.stack([np.cos(unit * k + place) for k in range(8)], axis=1) for place in range(1, 5)},
         "gradients_rates": np.tile([4e-5, 3e-5, 2e-5, 1e-5], (len(texts), 1)),
     }
@@ -136,9 +151,7 @@ class MemoryRows(Rows):
         columns = {}
         for name, column in self.batches[0].columns.items():
             parts = [batch.columns[name] for batch in self.batches]
-            joined = (
-                Texts.of([t for part in parts for t in part]) if isinstance(column, Texts) else np.concatenate(parts)
-            )
+            joined = join_texts(parts) if isinstance(column, Texts) else np.concatenate(parts)
             columns[name] = pick(joined, rows)
         return Batch(rows, hashes[rows], columns)
 
@@ -213,7 +226,7 @@ def scorer_learns_plain_arrays(scorer: Scorer) -> None:
 
 def given(needs: tuple[str, ...]) -> tuple[Signals, Groups]:
     """Signals as declared, and a domain for every row."""
-    columns = {name: np.array(column) for name, column in wardrobe(POOL).items() if name in needs and name != "text"}
+    columns = {name: np.array(column) for name, column in wardrobe(POOL).items() if name in needs and not isinstance(column, Texts)}
     columns |= aims(needs)
     return frozen(columns), Groups(wardrobe(POOL)["source"], ("code", "law", "web"))
 
@@ -288,13 +301,14 @@ def on_disk(folder: Path, texts: list[str], files: int = 1) -> Pool:
     return open_pool((str(folder),), Read(), Store(folder / "store"), Local(1))
 
 
-def preferred(pool: Pool, needs: tuple[str, ...]) -> Signals:
-    """The signal `order` for a method that names it: the longest first, then by content."""
+def preferred(pool: Pool, needs: tuple[str, ...], reads: tuple[str, ...] = (), texts: Sequence[str] = ()) -> Signals:
+    """The signal `order` for a method that names it: the longest first, then by content; what else it `reads`, of the texts."""
     table = pool.count()
     order = np.full(len(table), len(table))
     rows = np.flatnonzero(table.readable)
     order[rows[np.lexsort((rows, table.hashes[rows], -table.sizes[rows]))]] = np.arange(len(rows))
-    return Signals({"order": order} if "order" in needs else {})
+    columns = {name: wardrobe(list(texts))[name] for name in reads} | ({"living": table.readable} if reads else {})
+    return Signals({**columns, **({"order": order} if "order" in needs else {})})
 
 
 WRITTEN = [text for text in POOL if text.strip()]
@@ -304,7 +318,8 @@ SHUFFLED = np.random.default_rng(3).permutation(len(WRITTEN))
 def grouped(grouper: Grouper, folder: Path, texts: list[str], files: int = 1) -> dict[str, np.ndarray]:
     """What a grouper says of every text: the first text of its group (or -1), and its signals."""
     pool = on_disk(folder, texts, files)
-    groups, signals = grouper.group(pool, preferred(pool, grouper.needs), Shuffler(1 << 26), np.random.default_rng(0))
+    given = preferred(pool, grouper.needs, grouper.reads, texts)
+    groups, signals = grouper.group(pool, given, Shuffler(1 << 26), np.random.default_rng(0))
     found = {name: np.array(values) for name, values in signals.columns.items()}
     if groups is not None:
         found[""] = groups.ids
@@ -334,7 +349,7 @@ def alike(left: dict[str, np.ndarray], right: dict[str, np.ndarray], place: np.n
 def grouper_says_what_it_gives(grouper: Grouper, folder: Path) -> None:
     found = grouped(grouper, folder / "once", WRITTEN)
     name = next(name for kind, name in FOUND if kind == "group" and catalog.load(kind, name) is type(grouper))
-    assert ("" in found) == (grouper.gives == "groups")
+    assert ("" in found) == (grouper.gives != "share")
     if grouper.gives == "share":
         assert {name, f"{name}_of"} <= set(found)
         assert ((found[name] >= 0) & (found[name] <= 1)).all() and (found[f"{name}_of"] >= -1).all()
@@ -405,11 +420,23 @@ def handed(method: Annotator | TextEditor, folder: Path) -> dict[str, Any]:
     opened = {name: MODELS[name]() for name in method.models}
     if isinstance(method, Learner):
         pool, target = on_disk(folder / "pool", WRITTEN), on_disk(folder / "target", TARGET)
-        learnt = method.learn(pool, target, preferred(pool, method.needs), Shuffler(1 << 26), np.random.default_rng(0))
+        known = preferred(pool, method.needs)
+        if getattr(method, "form", "text") == "turns" or "image" in method.needs:
+            some = 16 if "image" in method.needs else len(WRITTEN)  # pictures take a network long
+            pool, target = (MemoryRows.of(read_by(method, texts), method.needs, 16) for texts in (WRITTEN[:some], TARGET))
+        learnt = method.learn(pool, target, known, Shuffler(1 << 26), np.random.default_rng(0))
         assert all(isinstance(array, np.ndarray) and array.dtype != object for array in learnt.arrays.values())
         json.dumps(dict(learnt.notes))
         opened["fitted"] = learnt
     return {**opened, "prepared": method.prepare(opened)} if isinstance(method, Annotator) else opened
+
+
+def read_by(method: Any, texts: list[str]) -> list[str]:
+    """Texts as a method reads rows: for one that asks for turns half of each is a prompt, the rest the response."""
+    if getattr(method, "form", "text") == "text":
+        return texts
+    halves = [(text[: len(text) // 2], text[len(text) // 2 :]) for text in texts]
+    return [marked([Turn("user", prompt), Turn("assistant", response)]) for prompt, response in halves]
 
 
 def needed(method: Annotator | TextEditor) -> tuple[str, ...]:
@@ -423,15 +450,15 @@ def close(left: Any, right: Any) -> bool:
 
 
 def annotator_is_row_wise(annotator: Annotator, folder: Path) -> None:
-    opened = handed(annotator, folder)
-    whole = annotator.annotate(batch(POOL, np.arange(N), needed(annotator)), opened)
+    opened, texts = handed(annotator, folder), read_by(annotator, POOL)
+    whole = annotator.annotate(batch(texts, np.arange(N), needed(annotator)), opened)
     for size in (1, 7):
-        parts = [annotator.annotate(batch(POOL, rows, needed(annotator)), opened) for rows in pieces(N, size)]
+        parts = [annotator.annotate(batch(texts, rows, needed(annotator)), opened) for rows in pieces(N, size)]
         for name, column in whole.items():
             found = [row for part in parts for row in part[name]]
             assert len(column) == N, name
             assert close(found, column) if annotator.heavy else found == list(column) or same(found, list(column)), name
-    nothing = annotator.annotate(batch(POOL, np.arange(0), needed(annotator)), opened)
+    nothing = annotator.annotate(batch(texts, np.arange(0), needed(annotator)), opened)
     assert nothing.keys() == whole.keys() and not any(map(len, nothing.values()))
 
 
@@ -550,7 +577,7 @@ def test_contract(kind: str, name: str, check: Callable, tmp_path: Path) -> None
 
 @pytest.mark.parametrize("name", catalog.methods("select"))
 def test_a_row_that_is_dead_or_has_no_score_is_never_chosen(name: str) -> None:
-    columns = {key: np.array(column) for key, column in wardrobe(POOL).items() if key != "text"}
+    columns = {key: np.array(column) for key, column in wardrobe(POOL).items() if not isinstance(column, Texts)}
     columns |= aims(catalog.load("select", name)().reads)
     missing, dead = np.arange(0, N, 5), np.arange(1, N, 7)
     columns["score"][missing] = np.nan

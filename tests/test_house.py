@@ -33,8 +33,8 @@ LAYERS = (
     ("errors",), ("types",), ("contracts",), ("kernels",), ("io",), ("models",), KINDS, ("run",), ("verify",),
     ("report",), ("catalog", "expressions", "general"), ("quotas", "steps"), ("recipe",), ("gallery",), ("flags",),
     ("decide",), ("state", "opening"), ("measure", "runs"), ("duplicates",), ("editing",), ("outputs",),
-    ("account",), ("engine",), ("explain", "training", "sweep"), ("plan", "trial", "rate", "handout", "mixing"),
-    ("board",), ("commands",), ("api",), ("sampling",), ("cli",), ("__init__", "__main__"),
+    ("account",), ("engine",), ("explain", "training", "sweep"), ("plan", "trial", "rate", "handout", "mixtures"),
+    ("board", "mixing"), ("commands",), ("api",), ("sampling",), ("cli",), ("__init__", "__main__"),
 )  # fmt: skip
 PLACE = {name: place for place, names in enumerate(LAYERS) for name in names}
 

@@ -109,8 +109,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-BARS = ("select", "clean", "report", "verify", "arms", "board")
-WORKERS = ("select", "clean", "verify", "arms", "board")
+BARS = ("select", "clean", "report", "verify", "arms", "board", "mix")
+WORKERS = ("select", "clean", "verify", "arms", "board", "mix")
 
 
 def quiet(words: list[str]) -> list[str]:

@@ -333,7 +333,7 @@ def test_models_that_claim_more_than_they_hold_are_refused_before_memory_is_take
 
 
 def test_there_is_no_way_to_trust_remote_code(tmp_path: Path) -> None:
-    for command in ("select", "clean", "verify", "arms", "rate", "board", "report"):
+    for command in ("select", "clean", "verify", "arms", "rate", "board", "report", "mix"):
         answer = assay(command, "x", "--trust-remote-code")
         assert answer.code == 2 and "there is no option" in answer.sentence, command
     words = "\n".join(path.read_text("utf-8") for path in SOURCE.rglob("*.py"))

@@ -258,6 +258,12 @@ def _listed(value: Any) -> list[Any]:
     return list(value) if isinstance(value, list | tuple) else [value]
 
 
+def _each(examples: Any) -> list[Any]:
+    """Sets of examples: several in a list, or one, which may itself be a list of rows."""
+    rows = isinstance(examples, list | tuple) and bool(examples) and isinstance(examples[0], dict)
+    return [] if examples is None else [examples] if rows else _listed(examples)
+
+
 def _folder(run: str | Path | Run) -> str:
     from assay.runs import Run
 
@@ -336,7 +342,7 @@ def mix(
 
     source = Pool(()) if pool is None else _source(pool)
     asked = commands.mixing_asked(flags.given({
-        "eval": [path for one in _listed([] if eval is None else eval) for path in _source(one).paths], "method": method,
+        "eval": [path for one in _each(eval) for path in _source(one).paths], "method": method,
         "domains": domains or source.read.get("source_field"), "trials": _listed(trials), "loss": _several(loss),
         "proxy": proxy, "tried": tried, "units": units, "budget": None if budget is None else str(budget),
         "epochs_limit": epochs_limit, "set": _several(set), "tokenizer": tokenizer, "decontaminate": decontaminate, "seed": seed,

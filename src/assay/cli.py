@@ -300,11 +300,13 @@ def arms(
 @app.command()
 def mix(
     pool: Annotated[
-        list[str] | None, typer.Argument(help="files, folders, globs or URLs with the domains' rows", show_default=False)
+        list[str] | None,
+        typer.Argument(help="files, folders, globs or URLs with the domains' rows", show_default=False),
     ] = None,
     out: Out = None,
     eval: Annotated[
-        list[str] | None, typer.Option("--eval", "-e", help="held-out text; each is a loss of its own", show_default=False)
+        list[str] | None,
+        typer.Option("--eval", "-e", help="held-out text; each is a loss of its own", show_default=False),
     ] = None,
     method: Annotated[str, typer.Option(help="regmix or data_mixing_law")] = "regmix",
     domains: Annotated[str | None, typer.Option(help="the field that names a row's domain", show_default=False)] = None,
@@ -312,13 +314,17 @@ def mix(
         list[str] | None, typer.Option(help="a table of trials already made: parts and losses", show_default=False)
     ] = None,
     loss: Annotated[list[str] | None, typer.Option(help="which of its losses count", show_default="all")] = None,
-    proxy: Annotated[str, typer.Option(help="the small model that tries: ngram, lm-nano, a folder or a hub id")] = "ngram",
+    proxy: Annotated[
+        str, typer.Option(help="the small model that tries: ngram, lm-nano, a folder or a hub id")
+    ] = "ngram",
     tried: Annotated[int, typer.Option(help="mixtures to try", min=1)] = 128,
     units: Annotated[
-        str | None, typer.Option(help="what each is trained on: 1MB with ngram, 2e6tokens with others", show_default="1MB")
+        str | None,
+        typer.Option(help="what each is trained on: 1MB with ngram, 2e6tokens with others", show_default="1MB"),
     ] = None,
     budget: Annotated[
-        str | None, typer.Option("--budget", "-b", help="of the training to come: 1e9tokens, 5GB", show_default="the pool")
+        str | None,
+        typer.Option("--budget", "-b", help="of the training to come: 1e9tokens, 5GB", show_default="the pool"),
     ] = None,
     epochs_limit: Annotated[float, typer.Option(help="how often that training may read a domain")] = 4.0,
     set: Set = None,

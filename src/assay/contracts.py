@@ -163,6 +163,16 @@ class Explainer(ABC):
         """The `top` features of largest absolute contribution over `texts`, as (feature, contribution)."""
 
 
+class Forecaster(ABC):
+    """A mixer that also says what losses mixtures would reach; optional."""
+
+    @abstractmethod
+    def forecast(
+        self, trials: Trials, mixtures: Float[np.ndarray, "k g"], rng: np.random.Generator
+    ) -> Float[np.ndarray, "k t"]:
+        """The losses (k, t) of mixtures (k, g), as learnt from the trials."""
+
+
 class Grouper(Method):
     """Global: puts rows into groups; the only kind that may shuffle.
 
@@ -205,7 +215,11 @@ class Mixer(Method):
 
     @abstractmethod
     def weights(self, trials: Trials, limits: Float[np.ndarray, "g"], rng: np.random.Generator) -> Mixture:
-        """The mixture that the trials favour; `limits` is the largest weight that each domain's data can supply."""
+        """The mixture that the trials favour.
+
+        `limits` is the largest weight that each domain's data can supply, above 1 too: in proportion to the domains' sizes, and
+        infinite where these are not known.
+        """
 
 
 class Sampler(Method):

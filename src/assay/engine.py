@@ -80,8 +80,22 @@ def open_state(recipe: Recipe, place: Place, local: Workers) -> State:
     local.warm()
     kept, numbers = store.Store(place.store or place.out / "store"), pool_numbers(recipe)
     pool = open_pool(recipe.pool, recipe.read, kept, local, place.watch, numbers)
+    refuse_pictures(pool, recipe)
     targets = [open_target(target.path, recipe.read, kept, local, numbers) for target in recipe.targets]
     return State(pool, targets)
+
+
+def refuse_pictures(pool: Pool, recipe: Recipe) -> None:
+    """RecipeError where a pool holds pictures and a method reads text, or another format is asked for."""
+    shard = pool.shards[0]
+    if shard.holds != "pictures":
+        return
+    named = [(kind, name) for step in recipe.steps for kind, name, _ in step.methods()]
+    texts = [name for kind, name in named if "text" in catalog.load(kind, name).needs and name != "exact"]
+    if texts or recipe.tokenizer is not None:
+        raise RecipeError(f"{(texts or ['a tokenizer'])[0]} reads text; {shard.path} holds pictures: leave it out")
+    if (recipe.write.format, recipe.write.compression) != ("same", "same"):
+        raise RecipeError("pictures are written as they came; leave --format and --compression out")
 
 
 def resume_state(recipe: Recipe, place: Place, local: Workers, earlier: Run) -> State:

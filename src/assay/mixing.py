@@ -22,39 +22,34 @@ as it is.
 from __future__ import annotations
 
 import json
-import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path, PurePath
 from typing import Any, Protocol, final
 
 import numpy as np
 from jaxtyping import Float64, Int64
 
-from assay import __version__, catalog, quotas, training
+from assay import __version__, catalog, quotas
 from assay.errors import InputError, RecipeError, RunError
-from assay.io import files, store, tokenizers
+from assay.io import files, store
 from assay.io.remote import bare
 from assay.io.trials import read_trials, write_trials
-from assay.kernels.draws import uniform
-from assay.kernels.projection import onto_capped_simplex
+from assay.mixtures import Bench, Ground, ground_of
 from assay.opening import open_pool
 from assay.recipe import Read
 from assay.run.passes import Pool, Watch, quiet
 from assay.run.workers import HERE, Crew, Workers
-from assay.types import Budget, Mixture, Sequences, Trials
-from assay.verify import arms, judge, overlap
-from assay.verify.arms import Arm, Draft, Order, Pass
-from assay.verify.frame import Frame
-from assay.verify.judge import Course, Held, Judge, Task
+from assay.types import Budget, Mixture, Trials
+from assay.verify import judge, overlap
+from assay.verify.judge import Held, Judge
 
-_KEYS, _MOST_EPOCHS = 0x7E5C << 32, 1_000  # far from the keys of other draws
-_MOST_DOMAINS = 256
+_MOST_EPOCHS = 1_000
 _UNITS = 1_000_000  # of a trial, unless others are asked for
 _FOLDS = 5
 _ONE_PART = 1_000_000  # a quota is said in as many parts
-_SAMPLE = 500  # rows of a domain that tell how many bytes a token takes
 _SPARE = 0.999  # of what a domain holds, where a selection is to take nearly all of it in whole rows
 
 
@@ -117,53 +112,19 @@ class MixAsked:
         return catalog.build("mix", self.method, {"tried": self.tried, **self.parameters})
 
 
-@final
-@dataclass(frozen=True)
-class Ground:
-    """A pool by domains: `rows` of each as a frame, and its size in the budget's unit. `budget` is that of the later training."""
-
-    names: tuple[str, ...]
-    frames: tuple[Frame, ...]
-    sizes: Int64[np.ndarray, "g"]
-    unit: str
-    budget: int
-    notes: tuple[str, ...] = ()
-
-    @property
-    def held(self) -> Int64[np.ndarray, "g"]:
-        """Bytes of text of each domain."""
-        return np.array([int(frame.sizes.sum()) for frame in self.frames], np.int64)
-
-    @property
-    def share(self) -> Mixture:
-        """The pool as it is, by bytes."""
-        return Mixture(self.names, self.held / self.held.sum())
-
-    def limits(self, epochs: float) -> Float64[np.ndarray, "g"]:
-        """The largest weight that each domain can supply; RecipeError where all together cannot supply the budget."""
-        limits = self.sizes * epochs / self.budget
-        if limits.sum() < 1:
-            raise RecipeError(
-                f"a training of {self.budget:,} {self.unit} must be supplied by the pool, whose {len(self.names)} domains hold "
-                f"{int(self.sizes.sum()):,} and in {epochs:g} epochs give {int(self.sizes.sum() * epochs):,}: lower --budget, or "
-                "raise --epochs-limit"
-            )
-        return limits
-
-
-def mix(
-    paths: Sequence[str], asked: MixAsked, out: Path, crew: Crew = HERE, watch: Watch = quiet
-) -> dict[str, Any]:
+def mix(paths: Sequence[str], asked: MixAsked, out: Path, crew: Crew = HERE, watch: Watch = quiet) -> dict[str, Any]:
     """Try, learn, answer; returns what `mixture.json` says. Without `paths` the trials' own domains are mixed, without limits."""
     start, mixer = time.perf_counter(), asked.mixer
     if bool(asked.trials) == bool(asked.eval):
-        raise RecipeError("give --eval FILE with held-out text to try mixtures on, or --trials FILE with trials already made")
+        raise RecipeError(
+            "give --eval FILE with held-out text to try mixtures on, or --trials FILE with trials already made"
+        )
     if not paths and not asked.trials:
         raise RecipeError("give a pool to draw trials from, or --trials FILE with trials already made")
     with crew.hired() as local, files.locked(out):
         _claim(out)
         pool = open_pool(tuple(paths), _read(asked), store.Store(out / "store"), local, watch) if paths else None
-        found = _made(pool, asked, mixer, out, local) if not asked.trials else _given(pool, asked)
+        found = made(pool, asked, mixer, out, local) if not asked.trials else _given(pool, asked)
         if (done := _begun(out, found.key)) is not None:
             return done
         files.write_json(str(out / "claim.json"), {"digest": found.key})
@@ -188,8 +149,10 @@ def _read(asked: MixAsked) -> Read:
 def _claim(out: Path) -> None:
     """Refuse a folder that holds something else."""
     there = {name for name in files.entries(out) if not name.startswith(".lock")}
-    if "claim.json" not in there and not there <= {"store"}:
-        raise RunError(f"{out} must be a new folder or that of an earlier mixture; it holds other files: give another --out")
+    if "claim.json" not in there and not there <= {"store", "pool"}:
+        raise RunError(
+            f"{out} must be a new folder or that of an earlier mixture; it holds other files: give another --out"
+        )
 
 
 def _begun(out: Path, key: str) -> dict[str, Any] | None:
@@ -197,7 +160,9 @@ def _begun(out: Path, key: str) -> dict[str, Any] | None:
     if not (out / "claim.json").exists():
         return None
     if files.read_json(str(out / "claim.json"))["digest"] != key:
-        raise RunError(f"{out} holds the mixture of another request or pool; give another --out, or remove that folder first")
+        raise RunError(
+            f"{out} holds the mixture of another request or pool; give another --out, or remove that folder first"
+        )
     return files.read_json(str(out / "mixture.json")) if (out / "mixture.json").exists() else None
 
 
@@ -240,7 +205,7 @@ def refuse_too_few(mixer: Forecaster, proposed: Sequence[Mixture]) -> None:
 def _given(pool: Pool | None, asked: MixAsked) -> Found:
     """Trials that somebody has made, and the pool's domains in the trials' order."""
     trials, losses = read_trials(asked.trials, asked.loss)
-    ground = None if pool is None else _ground(pool, asked, np.zeros(0, np.int64))
+    ground = None if pool is None else ground_of(pool, np.zeros(0, np.int64), asked.budget, asked.tokenizer)
     if ground is not None and set(ground.names) != set(trials.names):
         raise InputError(
             f"the trials must be mixtures of the pool's domains, {', '.join(ground.names)}; they are of {', '.join(trials.names)}: "
@@ -254,16 +219,22 @@ def _given(pool: Pool | None, asked: MixAsked) -> Found:
     return Found(trials, losses, key, ground, notes=() if ground is None else ground.notes)
 
 
-def _made(pool: Pool, asked: MixAsked, mixer: Any, out: Path, local: Workers) -> Found:
+def made(pool: Pool, asked: MixAsked, mixer: Any, out: Path, local: Workers) -> Found:
     """No trials yet, and all that is needed to make them."""
     proxy = judge.proxy(asked.proxy)
     held = {name: _held(path, pool, asked) for name, path in zip(_names(asked.eval), asked.eval, strict=True)}
     removed = [np.zeros(0, np.int64), *(_repeated(pool, one, asked.decontaminate) for one in held.values())]
-    ground = _ground(pool, asked, np.unique(np.concatenate(removed)))
+    ground = ground_of(pool, np.unique(np.concatenate(removed)), asked.budget, asked.tokenizer)
     ground.limits(asked.epochs_limit)
-    bench = Bench(pool, ground, proxy, tuple(held.values()), _units(asked, proxy, ground), asked, out, local)
+    units = _units(asked, proxy, ground)
+    bench = Bench(pool, ground, proxy, tuple(held.values()), units, asked.seed, asked.epochs_limit, out, local)
     key = store.digest(
-        _fixed(asked), mixer, pool.fingerprint, [one.fingerprint for one in held.values()], proxy.described(), __version__
+        _fixed(asked),
+        mixer,
+        pool.fingerprint,
+        [one.fingerprint for one in held.values()],
+        proxy.described(),
+        __version__,
     )
     empty = Trials(ground.names, np.zeros((0, len(ground.names))), np.zeros((0, len(held))))
     return Found(empty, tuple(held), key, ground, bench, ground.notes)
@@ -295,60 +266,6 @@ def _repeated(pool: Pool, held: Held, decontaminate: bool) -> Int64[np.ndarray, 
     return rows
 
 
-def _ground(pool: Pool, asked: MixAsked, removed: Int64[np.ndarray, "r"]) -> Ground:
-    """The pool by domains, in the order of their names; rows without text, without a domain or removed are left out."""
-    table, notes = pool.count(), []
-    groups = table.groups
-    if groups is None or not any(groups.names):
-        raise RecipeError("mix needs a domain for every row; name its field with --domains, source for example")
-    eligible = table.readable.copy()
-    eligible[removed] = False
-    if len(removed):
-        notes.append(f"{len(removed):,} rows that repeat held-out text were left out")
-    frame, nameless = Frame.of(table.sizes, table.hashes, eligible), [k for k, name in enumerate(groups.names) if not name]
-    ids = groups.ids[frame.rows]
-    if nameless and (lacking := int(np.isin(ids, nameless).sum())):
-        notes.append(f"{lacking:,} rows name no domain and were left out")
-    codes = [code for code in np.unique(ids).tolist() if code not in nameless]
-    codes.sort(key=lambda code: groups.names[code])
-    if not codes:
-        raise InputError(f"the pool {', '.join(s.path for s in pool.shards[:3])} must hold text in some domain; it has none left")
-    if len(codes) > _MOST_DOMAINS:
-        raise RecipeError(
-            f"a mixture can be learnt of at most {_MOST_DOMAINS} domains; the field has {len(codes):,} different values: name "
-            "another with --domains"
-        )
-    frames = tuple(_part(frame, np.flatnonzero(ids == code)) for code in codes)
-    unit, sizes = _sizes(pool, frames, asked)
-    budget = Budget.parse(asked.budget or "100%bytes").limit(int(sizes.sum()))
-    if budget < 1:
-        raise RecipeError(f"--budget must be at least one of its unit; got {asked.budget!r} of {int(sizes.sum()):,} {unit}")
-    return Ground(tuple(groups.names[code] for code in codes), frames, sizes, unit, budget, tuple(notes))
-
-
-def _part(frame: Frame, at: Int64[np.ndarray, "k"]) -> Frame:
-    return Frame(frame.rows[at], frame.sizes[at], frame.names[at])
-
-
-def _sizes(pool: Pool, frames: Sequence[Frame], asked: MixAsked) -> tuple[str, Int64[np.ndarray, "g"]]:
-    """What each domain holds in the budget's unit; tokens are reckoned from a sample of each domain's rows."""
-    unit = Budget.parse(asked.budget or "100%bytes").unit
-    if unit == "examples":
-        return unit, np.array([len(frame.rows) for frame in frames], np.int64)
-    held = np.array([int(frame.sizes.sum()) for frame in frames], np.int64)
-    if unit == "bytes":
-        return unit, held
-    if asked.tokenizer is None:
-        raise RecipeError("a budget in tokens needs the tokenizer that counts them; give --tokenizer tokenizer.json")
-    counter = tokenizers.load(asked.tokenizer)
-    for at, frame in enumerate(frames):
-        rows = frame.rows[np.argsort(frame.names, kind="stable")[:_SAMPLE]]
-        texts = pool.take(np.sort(rows)).text
-        tokens = sum(len(one.ids) for one in counter.encode_batch(list(texts), add_special_tokens=False))
-        held[at] = max(1, round(held[at] * tokens / max(1, int(texts.sizes.sum()))))
-    return unit, held
-
-
 def _units(asked: MixAsked, proxy: Judge, ground: Ground) -> int:
     """What a trial is trained on: whole steps, and no more than the domains hold in as many epochs as are allowed."""
     units = _UNITS
@@ -361,182 +278,14 @@ def _units(asked: MixAsked, proxy: Judge, ground: Ground) -> int:
             )
         units = budget.limit(0)
     elif proxy.unit == "bytes":
-        units = min(units, max(1, int(ground.held.sum()) // 2))  # a trial that is the whole pool has nothing left to choose
+        units = min(
+            units, max(1, int(ground.held.sum()) // 2)
+        )  # a trial that is the whole pool has nothing left to choose
     if not (units := units // proxy.step * proxy.step):
-        raise RecipeError(f"--units must be at least one step of {asked.proxy}, {proxy.step:,} {proxy.unit}; got {asked.units}")
+        raise RecipeError(
+            f"--units must be at least one step of {asked.proxy}, {proxy.step:,} {proxy.unit}; got {asked.units}"
+        )
     return units
-
-
-@final
-@dataclass(frozen=True)
-class Shortened:
-    """A source of documents of which some are cut: `at` are places in the order of reading, `keep` the units that stay."""
-
-    source: arms.Source
-    at: Int64[np.ndarray, "j"]
-    keep: Int64[np.ndarray, "j"]
-
-    def __call__(self, rows: Int64[np.ndarray, "k"]) -> Iterator[Sequences]:
-        """The documents of the rows, which are all of one trial's, block by block."""
-        first = 0
-        for block in self.source(rows):
-            size = len(block)
-            for place, keep in zip(self.at.tolist(), self.keep.tolist(), strict=True):
-                if first <= place < first + size:
-                    block = block.shortened(place - first, keep)
-            first += size
-            yield block
-
-
-@final
-@dataclass(frozen=True)
-class Sent:
-    """A trial on its way to a worker, and where it writes what it found."""
-
-    task: Task
-    path: Path
-
-
-def conduct(sent: Sent) -> int:
-    """Train and measure one mixture, and keep what was found; the seconds are those of the machine that did it."""
-    result = judge.run(sent.task)[0]
-    bits = {str(at): one for at, one in enumerate(result.bits)}
-    store.save_named(sent.path, {**bits, "seconds": np.array(result.seconds)})
-    return result.budget
-
-
-@final
-@dataclass(frozen=True)
-class Bench:
-    """Where mixtures are tried: a pool by domains, a small model, held-out text, and the units of a trial."""
-
-    pool: Pool
-    ground: Ground
-    proxy: Judge
-    held: tuple[Held, ...]
-    units: int
-    asked: MixAsked
-    out: Path
-    local: Workers
-
-    def trials(self, mixtures: Sequence[Mixture], first: int) -> tuple[Trials, int]:
-        """Train on every mixture; the numbers of their draws begin at `first`. Also: how many were moved to what there is."""
-        wanted = np.stack([mixture.weights for mixture in mixtures])
-        bytes_per_unit = training.bytes_per_unit(self.proxy, self.pool)
-        caps = self.ground.held * self.asked.epochs_limit / bytes_per_unit / self.units
-        if caps.sum() < 1:
-            raise RecipeError(
-                f"a trial of {self.units:,} {self.proxy.unit} is more than the pool's {int(self.ground.held.sum()):,} bytes give in "
-                f"{self.asked.epochs_limit:g} epochs: lower --units"
-            )
-        possible = onto_capped_simplex(wanted, caps)
-        amounts = [Mixture(self.ground.names, weights / weights.sum()).split(self.units) for weights in possible]
-        orders = [self._order(amount, first + at, bytes_per_unit) for at, amount in enumerate(amounts)]
-        spent, bits = self._trained(amounts, orders, first)
-        losses = [
-            [held.measures(bits[at][which])["bits_per_byte"] for which, held in enumerate(self.held)]
-            for at in range(len(amounts))
-        ]
-        moved = int((np.abs(possible - wanted) > 1e-9).any(axis=1).sum())
-        return Trials(self.ground.names, spent, np.array(losses)), moved
-
-    def _key(self, trial: int, domain: int, epoch: int) -> int:
-        """The key of one draw: no two of a search are the same."""
-        at = (self.asked.seed * 1_000_000 + trial) * (_MOST_DOMAINS + 1) + domain
-        return _KEYS + at * _MOST_EPOCHS + epoch
-
-    def _order(
-        self, amount: Int64[np.ndarray, "g"], trial: int, bytes_per_unit: float
-    ) -> tuple[Int64[np.ndarray, "k"], ...]:
-        """For every domain its rows in the order in which the trial takes them, surely enough; a row twice in two epochs."""
-        found = []
-        for domain, frame in enumerate(self.ground.frames):
-            needed, whole, parts = math.ceil(int(amount[domain]) * bytes_per_unit), int(frame.sizes.sum()), []
-            while needed > 0:
-                order = frame.drawn(self._key(trial, domain, len(parts)), min(needed, whole))
-                enough = int(np.searchsorted(np.cumsum(frame.sizes[order]), min(needed, whole))) + 1
-                parts.append(frame.rows[order[:enough]])
-                needed -= whole
-            found.append(np.concatenate([np.zeros(0, np.int64), *parts]))
-        return tuple(found)
-
-    def _trained(
-        self, amounts: Sequence[np.ndarray], orders: Sequence[tuple[np.ndarray, ...]], first: int
-    ) -> tuple[Float64[np.ndarray, "r g"], list[tuple[np.ndarray, ...]]]:
-        """What each trial really spent, and its bits on each held-out set."""
-        work = self.out / ".trials"
-        try:
-            spool = self._spool(orders, work)
-            laid = [
-                self._lay(amount, order, spool, first + at)
-                for at, (amount, order) in enumerate(zip(amounts, orders, strict=True))
-            ]
-            keys = [self._digest(arm, source) for arm, source, _ in laid]
-            paths = [self.out / "trials" / f"{key}.npz" for key in keys]
-            probes = tuple(held.probe for held in self.held)
-            missing = {
-                path: Sent(Task(self.proxy, Course((arm,), source, path.with_suffix(".work")), probes), path)
-                for path, (arm, source, _) in zip(paths, laid, strict=True) if not path.exists()
-            }  # fmt: skip
-            for _ in self._spread(missing, len(paths)):
-                continue
-            kept = [store.load_named(path) for path in paths]
-        finally:
-            files.remove_folder(work)
-        spent = np.stack([share for _, _, share in laid])
-        return spent, [tuple(one[str(at)] for at in range(len(probes))) for one in kept]
-
-    def _spread(self, missing: Mapping[Path, Sent], total: int) -> Iterator[None]:
-        """The trials that are not there yet, over the workers where the small model allows that."""
-        mapped = self.local.hold if self.proxy.parallel or self.local.apart else map
-        done, stage = total - len(missing), f"try mixtures with {self.proxy.name}"
-        self.pool.watch(stage, done, total, "mixtures")
-        for path, _ in zip(missing, mapped(conduct, list(missing.values())), strict=True):
-            files.remove_folder(path.with_suffix(".work"))
-            done += 1
-            self.pool.watch(stage, done, total, "mixtures")
-            yield
-
-    def _spool(self, orders: Sequence[tuple[np.ndarray, ...]], work: Path) -> training.Spooled:
-        """Lay down every row that some trial reads."""
-        rows = np.unique(np.concatenate([part for order in orders for part in order]))
-        table = self.pool.count()
-        everyone = Frame(rows, table.sizes[rows], table.hashes[rows])
-        whole = Order("trials", 0, (np.arange(len(rows)),))
-        return training.spool(Draft(everyone, (whole,), {}, False, False), self.proxy, self.pool, work)
-
-    def _lay(
-        self, amount: Int64[np.ndarray, "g"], order: tuple[np.ndarray, ...], spool: training.Spooled, trial: int
-    ) -> tuple[Arm, Shortened, Float64[np.ndarray, "g"]]:
-        """One trial: its rows in the order of reading, where some are cut, and what it spends on each domain."""
-        known = np.asarray(store.mapped(spool.folder / "rows.npy"))
-        sizes, parts = spool.documents.sizes, []
-        for domain, rows in enumerate(order):
-            units = sizes[np.searchsorted(known, rows)]
-            ends = np.cumsum(units)
-            keep = np.minimum(units, np.maximum(int(amount[domain]) - (ends - units), 0))
-            parts.append((rows[keep > 0], units[keep > 0], keep[keep > 0], np.full(int((keep > 0).sum()), domain)))
-        rows, units, keep, ids = (np.concatenate(column) for column in zip(*parts, strict=True))
-        luck = np.argsort(uniform(self._key(trial, _MOST_DOMAINS, 0), np.arange(len(rows), dtype=np.uint64)), kind="stable")
-        rows, units, keep, ids = rows[luck], units[luck], keep[luck], ids[luck]
-        budget = int(keep.sum()) // self.proxy.step * self.proxy.step
-        keep = np.minimum(keep, np.maximum(budget - (np.cumsum(keep) - keep), 0))
-        read = keep > 0
-        rows, units, keep, ids = rows[read], units[read], keep[read], ids[read]
-        if not len(rows):
-            raise InputError(f"a trial must hold text to train on; mixture {trial} has none: raise --units")
-        cut = np.flatnonzero(keep < units)
-        arm = Arm(f"mixture {trial}", self.asked.seed, budget, (Pass(rows),))
-        spent = np.bincount(ids, keep, len(amount)) / budget
-        return arm, Shortened(spool, cut, keep[cut]), spent
-
-    def _digest(self, arm: Arm, source: Shortened) -> str:
-        """Everything that a trial's result depends on, rows by content."""
-        hashes = self.pool.count().hashes[arm.passes[0].rows]
-        cut = (source.at.tolist(), source.keep.tolist())
-        proxy, evals = self.proxy, [held.fingerprint for held in self.held]
-        seed = arm.seed if proxy.seeded else 0
-        return store.digest(proxy.name, proxy.described(), seed, hashes.tolist(), cut, arm.budget, evals, __version__)
 
 
 # --- The answer -------------------------------------------------------------------------------------------------------
@@ -580,7 +329,9 @@ def _warned(
     trials: Trials, answer: Mixture, limits: Float64[np.ndarray, "g"], asked: MixAsked, found: Found
 ) -> Iterator[str]:
     """What a reader must know before believing the answer."""
-    unknown = [name for name, spent in zip(trials.names, trials.spent.T, strict=True) if len(trials) and not spent.any()]
+    unknown = [
+        name for name, spent in zip(trials.names, trials.spent.T, strict=True) if len(trials) and not spent.any()
+    ]
     if unknown:
         yield f"no trial holds anything of {', '.join(unknown)}; what it is worth is not known"
     full = [
@@ -623,10 +374,19 @@ def _losses(found: Found, answer: Mixture, mixer: Any, asked: MixAsked) -> list[
     agreed = agreement(mixer, trials, asked.seed)
     lines = []
     for at, name in enumerate(found.losses):
-        line = {"name": name, "predicted": float(predicted[0, at]), "rank_correlation": None if agreed is None else agreed[at]}
-        line |= {"best_tried": float(trials.losses[:, at].min()), "middle_tried": float(np.median(trials.losses[:, at]))}
+        line = {
+            "name": name,
+            "predicted": float(predicted[0, at]),
+            "rank_correlation": None if agreed is None else agreed[at],
+        }
+        line |= {
+            "best_tried": float(trials.losses[:, at].min()),
+            "middle_tried": float(np.median(trials.losses[:, at])),
+        }
         line |= {} if share is None else {"pool_predicted": float(predicted[1, at])}
-        line |= {} if measured is None else {"measured": float(measured[0, at]), "pool_measured": float(measured[1, at])}
+        line |= (
+            {} if measured is None else {"measured": float(measured[0, at]), "pool_measured": float(measured[1, at])}
+        )
         lines.append(line)
     return lines
 
@@ -670,15 +430,16 @@ def _selecting(
     budget = f"{int(ground.budget / epochs * spare)}{'' if ground.unit == 'examples' else ground.unit}"
     field = {} if asked.domains is None else {"source_field": asked.domains}
     read = {name: value for name, value in (("text_field", asked.read.text_field), ("text", asked.read.text)) if value}
-    flags = "".join(f" --{name.replace('_', '-')} {_quoted(value)}" for name, value in {**read, **field}.items())
+    named, said = {**read, **field}, partial(json.dumps, ensure_ascii=False)
+    flags = "".join(f" --{name.replace('_', '-')} {_quoted(value)}" for name, value in named.items())
     counted = f" --tokenizer {_quoted(asked.tokenizer)}" if ground.unit == "tokens" and asked.tokenizer else ""
     pool = " ".join(map(_quoted, paths))
     lines = [
         "# Selects by the mixture that mixture.json tells of: assay select mixture.toml --out run/",
-        f"pool = {json.dumps(list(paths), ensure_ascii=False)}",
+        f"pool = {said(list(paths))}",
         *([f"tokenizer = {json.dumps(asked.tokenizer)}"] if counted else []),
-        f"steps = [\n  {{ select = \"random\", budget = {json.dumps(budget)}, quota = {json.dumps(quota, ensure_ascii=False)} }},\n]",
-        *(["[read]", *(f"{name} = {json.dumps(value, ensure_ascii=False)}" for name, value in {**read, **field}.items())]),
+        f"steps = [\n  {{ select = \"random\", budget = {json.dumps(budget)}, quota = {said(quota)} }},\n]",
+        *(["[read]", *(f"{name} = {said(value)}" for name, value in named.items())] if named else []),
     ]  # fmt: skip
     return {
         "quota": quota, "select_budget": budget, "epochs": epochs,

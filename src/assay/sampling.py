@@ -38,7 +38,7 @@ from assay.types import Signals
 if TYPE_CHECKING:
     from assay.models.torch_sampler import TorchBatches
 
-_KEPT = 4096  # batches of a method that measures nothing that are remembered until they are reported
+_KEPT = 256  # batches of a method that measures nothing that are remembered until they are reported
 
 
 def sampler(
@@ -117,7 +117,9 @@ def _built(
         given.setdefault("ahead", ahead)
     if "steps" in known and "steps" not in given:
         if steps is None:
-            raise RecipeError(f"{name} needs the batches of the whole training, to know when its last phase begins: steps=...")
+            raise RecipeError(
+                f"{name} needs the batches of the whole training, to know when its last phase begins: steps=..."
+            )
         given["steps"] = steps
     return catalog.build("sample", name, given)
 
@@ -132,9 +134,8 @@ def _numbered(method: str, key: str, value: Any, domains: tuple[str, ...]) -> An
             return tuple(rows.get(one) or _numbered(method, key, {one: 1.0}, domains) for one in domains)
         return tuple(float(value.get(one, 0.0)) for one in domains)
     if isinstance(value, list | tuple | np.ndarray):
-        return tuple(_numbered(method, key, one, domains) if not isinstance(one, str) else
-                     domains.index(_known(method, key, one, domains)) for one in value)  # fmt: skip
-    return value
+        return tuple(_numbered(method, key, one, domains) for one in value)
+    return domains.index(_known(method, key, value, domains)) if key == "targets" and isinstance(value, str) else value
 
 
 def _known(method: str, key: str, domain: Any, domains: tuple[str, ...]) -> str:
@@ -173,7 +174,9 @@ class Sampling:
     def _pass(self, steps: int | None) -> int:
         if "epoch" in self._first:
             if steps is not None:
-                raise RecipeError("steps must be left out here: an epoch has as many batches as its share of the rows makes")
+                raise RecipeError(
+                    "steps must be left out here: an epoch has as many batches as its share of the rows makes"
+                )
             return int(self._first["epoch"][0])
         if steps is not None and steps < 1:
             raise RecipeError(f"steps must be the batches of one pass, 1 or more; got {steps}")
@@ -270,11 +273,12 @@ class Sampling:
         if found.shape not in ((), (len(batch),)):
             raise InputError(f"a loss must be one number, or {len(batch)}, one for each row; got shape {found.shape}")
         if not np.isfinite(found).all():
-            place = int(np.flatnonzero(~np.isfinite(np.broadcast_to(found, len(batch))))[0])
+            each = np.broadcast_to(found, len(batch))
+            place = int(np.flatnonzero(~np.isfinite(each))[0])
             domain = self.domains[self._signals["source"][batch[place]]]
             raise InputError(
-                f"the loss of batch {self.step} (domain {domain!r}) must be finite; got {found.flat[place if found.shape else 0]}: go "
-                "back to a checkpoint and lower the learning rate, or look at that domain's rows"
+                f"the loss of batch {self.step} (domain {domain!r}) must be finite; got {each[place]}: "
+                "go back to a checkpoint and lower the learning rate, or look at that domain's rows"
             )
         if not found.shape and self.mixed:
             raise InputError(
@@ -288,7 +292,9 @@ class Sampling:
         losses = np.full(len(self.domains), np.nan)
         for domain, loss in told.items():
             if not np.isfinite(loss):
-                raise InputError(f"the loss of domain {domain!r} must be finite; got {loss}: leave out what was not measured")
+                raise InputError(
+                    f"the loss of domain {domain!r} must be finite; got {loss}: leave out what was not measured"
+                )
             losses[self.domains.index(_known("report", "by_domain", domain, self.domains))] = loss
         return {"domain_loss": np.tile(losses, (len(batch), 1))}
 
@@ -296,7 +302,7 @@ class Sampling:
         """Everything that the rest of the stream depends on but the rows and the seed, as plain arrays."""
         if self._forgotten:
             raise RunError(
-                f"a sampler's place is known only if report() follows each batch; {self._forgotten:,} went by without it: report them"
+                f"a sampler's place is known only if report() follows each batch; {self._forgotten:,} went by: begin again"
             )
         if self.adaptive:
             self._fill()
@@ -314,7 +320,9 @@ class Sampling:
                 "a sampler's state must be restored by the sampler that it was taken of: the same rows, method, parameters, seed, "
                 "batch_size and ahead; this one is of another"
             )
-        changed = {name.removeprefix("state."): np.array(one) for name, one in state.items() if name.startswith("state.")}
+        changed = {
+            name.removeprefix("state."): np.array(one) for name, one in state.items() if name.startswith("state.")
+        }
         self._state = {**self._first, **changed}
         cuts = np.cumsum(state["sizes"])[:-1]
         self._pending = deque(np.split(np.array(state["pending"]), cuts) if len(state["sizes"]) else ())
@@ -323,7 +331,14 @@ class Sampling:
     @cached_property
     def _digest(self) -> str:
         source = self._signals["source"]
-        parts = (self.method, self._seed, self.batch_size, self.ahead if self.adaptive else 0, self.domains, len(source))
+        parts = (
+            self.method,
+            self._seed,
+            self.batch_size,
+            self.ahead if self.adaptive else 0,
+            self.domains,
+            len(source),
+        )
         return store.digest(*parts, _sum_of(source), _sum_of(self._numbers))
 
     def save(self, path: str | Path) -> None:

@@ -23,7 +23,9 @@ from assay.types import Batch, Fitted, Signals, Texts
 
 ROOT = Path(__file__).parent.parent.parent
 PLAIN = [part.replace("\n", " ") for part in (ROOT / "LICENSE").read_text("utf-8").split("\n\n") if len(part) > 60]
-SUMS = [f"{one} + {two} = {one + two}; {two} + {one} = {one + two}" for one in range(3, 60, 3) for two in range(5, 50, 20)]
+SUMS = [
+    f"{one} + {two} = {one + two}; {two} + {one} = {one + two}" for one in range(3, 60, 3) for two in range(5, 50, 20)
+]
 
 
 def batch(texts: list[str]) -> Batch:
@@ -74,8 +76,9 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def test_counted_by_hand() -> None:
-    """Unigrams. The prior counts a, b and an end once each; n_2 = 0, so D(1) = 1/2: P(a) = .5/3 + g/257, g = 1.5/3. With the target "aa"
-    the counts are 3, 1 and 2: D = 3/2, 1/2, 1, so P(a) = 1.5/6 + g/257, P(end) = 1/6 + g/257, P(b) = .5/6 + g/257, g = 3/6."""
+    """Unigrams. The prior counts a, b and an end once each; n_2 = 0, so D(1) = 1/2: P(a) = .5/3 + g/257, g = 1.5/3.
+    With the target "aa" the counts are 3, 1 and 2: D = 3/2, 1/2, 1, so P(a) = 1.5/6 + g/257, P(end) = 1/6 + g/257,
+    P(b) = .5/6 + g/257, g = 3/6."""
     found = scores(ColorFilter(order=1), learnt(ColorFilter(order=1), ["ab"], ["aa"]), ["a", "aaa", "bb", "z"])
     share = 0.5 / 257
     before = {"a": 0.5 / 3 + share, "b": 0.5 / 3 + share, "z": share, "end": 0.5 / 3 + share}
@@ -179,9 +182,13 @@ def test_rows_of_the_prior_may_be_declined() -> None:
 def test_the_command_keeps_int_of_n_over_tau_rows_the_first_too(tmp_path: Path) -> None:
     """N = 30 rows, τ = 12: int(30 / 12) = 2. Row 0 is one of them; a list of rows that ends in it must not lose it."""
     rows = [{"text": SUMS[30]}, *({"text": text} for text in PLAIN), {"text": SUMS[31]}]
-    pool, target = jsonl(tmp_path / "pool.jsonl", rows), jsonl(tmp_path / "target.jsonl", [{"text": one} for one in SUMS[:20]])
-    step = f'{{ annotate = "color_filter", order = 2, target = "{target}" }}, {{ select = "top_k", rank = "color_filter", budget = "8.33%" }}'
-    recipe = packed(tmp_path / "recipe.toml", f"steps = [{step}]\n".encode())
+    pool, target = (
+        jsonl(tmp_path / "pool.jsonl", rows),
+        jsonl(tmp_path / "target.jsonl", [{"text": one} for one in SUMS[:20]]),
+    )
+    measure = f'{{ annotate = "color_filter", order = 2, target = "{target}" }}'
+    keep = '{ select = "top_k", rank = "color_filter", budget = "8.33%" }'
+    recipe = packed(tmp_path / "recipe.toml", f"steps = [{measure}, {keep}]\n".encode())
     done(pool, "--recipe", recipe, "--out", tmp_path / "run")
     assert len(rows) == 30 and chosen(tmp_path / "run") == [0, 29]
 
@@ -208,7 +215,9 @@ def test_another_content_of_a_model_is_another_method(tmp_path: Path, tiny: str)
 
 
 def test_sentences(tmp_path: Path) -> None:
-    with pytest.raises(RecipeError, match="conditional must be continued or target; got 'continue': did you mean 'continued'"):
+    with pytest.raises(
+        RecipeError, match="conditional must be continued or target; got 'continue': did you mean 'continued'"
+    ):
         ColorFilter(conditional="continue")
     with pytest.raises(RecipeError, match="seen must be scored or declined"):
         ColorFilter(seen="both")
@@ -221,5 +230,7 @@ def test_sentences(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="did you mean 'lm-nano'"):
         learnt(ColorFilter(model="lm-nan"), PLAIN, SUMS)
     pool = jsonl(tmp_path / "pool.jsonl", [{"text": text} for text in PLAIN])
-    said = assay("select", pool, "--method", "color_filter", "--budget", "5", "--out", tmp_path / "run", "-q", "--workers", "1")
+    said = assay(
+        "select", pool, "--method", "color_filter", "--budget", "5", "--out", tmp_path / "run", "-q", "--workers", "1"
+    )
     assert "color_filter needs a target" in said.sentence

@@ -84,7 +84,7 @@ def columns(method: Gradients, fitted: Fitted, texts: list[str]) -> dict[str, An
 
 def at(tiny: str, fitted: Fitted, place: int, adapters: Any = None) -> Causal:
     """The model at a checkpoint."""
-    model = tuning.untrained(language_of(tiny).config, adapters, int(fitted.arrays["seed"]))
+    model = tuning.untrained(language_of(tiny).config, adapters, int(fitted.arrays["seed"][0]))
     put(model, fitted.arrays[f"weights_{place}"])
     return model
 
@@ -149,9 +149,9 @@ def test_a_gradient_is_the_slope_of_the_loss(tiny: str) -> None:
         way = np.random.default_rng(seed).normal(size=len(gradient)).astype(np.float32)
         losses = []
         for sign in (1, -1):
-            put(model, checkpoint.weights + sign * np.float32(1e-3) * way)
+            put(model, checkpoint.weights + sign * np.float32(3e-4) * way)
             losses.append(loss(model, document))
-        assert (losses[0] - losses[1]) / 2e-3 == pytest.approx(float(gradient @ way), rel=0.02, abs=2e-3)
+        assert (losses[0] - losses[1]) / 6e-4 == pytest.approx(float(gradient @ way), rel=0.02, abs=2e-3)
 
 
 @pytest.mark.parametrize("corrected", [False, True])
@@ -193,7 +193,7 @@ def test_columns_are_projected_directions(tiny: str, variant: str, side: str) ->
         if side == "adam":
             first, second = fitted.arrays[f"first_{place}"], fitted.arrays[f"second_{place}"]
             mean, spread = 0.9 * first + 0.1 * expected, 0.999 * second + 0.001 * expected**2
-            step = int(fitted.arrays[f"step_{place}"])
+            step = int(fitted.arrays[f"step_{place}"][0])
             bias = (1 - 0.9 ** (step + 1), 1 - 0.999 ** (step + 1)) if variant == "paper" else (1, 1)
             expected = (mean / bias[0]) / np.sqrt(spread / bias[1] + 1e-8)
         wanted = Projection("sparse", 64, 9)(expected.astype(np.float32))
@@ -269,7 +269,7 @@ def test_rates_are_the_means_of_each_epoch(tiny: str) -> None:
     """And the same for every row: what checkpoints count is the warm-up's."""
     method = small(tiny, epochs=3, rate=3e-3)
     fitted = learnt(method)
-    steps = [int(fitted.arrays[f"step_{place}"]) for place in range(3)]
+    steps = [int(fitted.arrays[f"step_{place}"][0]) for place in range(3)]
     plan = tuning.Tuning(epochs=3, warm=0.03)
     each = [3e-3 * tuning.factor(step, steps[-1], plan) for step in range(steps[-1])]
     expected = [np.mean(each[start:stop]) for start, stop in zip([0, *steps], steps, strict=False)]
@@ -283,7 +283,8 @@ def test_adapters_of_a_checkpoint_alone_are_trained_and_differentiated(tiny: str
     folder = tmp_path / "checkpoint"
     model = Causal.of(language_of(tiny).config, 0).module
     model.save_pretrained(folder)
-    (folder / "tokenizer.json").write_text(Path(language_of(tiny).tokenizer).read_text("utf-8"), "utf-8")
+    ours = language_of(tiny).tokenizer
+    transformers.PreTrainedTokenizerFast(tokenizer_file=ours, eos_token="<|end|>").save_pretrained(folder)
     method = small(str(folder), r=2, alpha=4.0, width=1024)
     fitted = learnt(method)
     assert fitted.notes["weights"] == 4 * 2 * (16 + 16)  # four projections, two matrices of rank 2 each

@@ -70,6 +70,14 @@ def test_inner_products_are_kept_on_average_and_nearly(kind: str) -> None:
         assert products.std() < 2 * scale
 
 
+def test_what_stands_a_width_apart_is_told_apart() -> None:
+    """Weights at the same place of different blocks: were the blocks turned alike, their gradients would look the same."""
+    for place in range(20):
+        one, other = np.zeros((2, 512), np.float32)
+        one[place], other[256 + place] = 1, 1
+        assert abs(kernel.hadamard(one, 256, 4) @ kernel.hadamard(other, 256, 4)) < 5 / np.sqrt(256)
+
+
 @pytest.mark.parametrize("step", [None, 7])
 def test_adams_direction_as_it_is_written(step: int | None) -> None:
     gradient, first = RNG.normal(size=(2, 500)).astype(np.float32)

@@ -68,7 +68,7 @@ def signals(pool: np.ndarray = POOL, rates: np.ndarray = RATES) -> Signals:
 
 
 def choose(limit: Limit, given: Signals | None = None) -> Selection:
-    return Bids(checkpoints=2).select(given or signals(), None, limit, np.random.default_rng(0))
+    return Bids(checkpoints=2).select(signals() if given is None else given, None, limit, np.random.default_rng(0))
 
 
 def cosines() -> np.ndarray:

@@ -15,7 +15,7 @@ https://arxiv.org/abs/2001.10528. Its threshold (a class of planted wrong labels
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, final
+from typing import Any, ClassVar, Literal, final
 
 import numpy as np
 
@@ -34,7 +34,9 @@ class Aum(Annotator, Learner):
     variant    "ccs": sum of margins of probabilities; "paper": mean of margins of logits
     side       pixels to which pictures are scaled, either way
     width      channels of the network's first layer
-    rate, batch, augment    of its training by SGD along a cosine: "none", "crop" or "crop_flip"
+    rate       of its training by SGD, the largest of a cosine
+    batch      pictures of a step
+    augment    what is done to a picture before a step: "none", "crop" or "crop_flip" (shifted, mirrored too)
 
     >>> Aum(epochs=30).variant
     'ccs'
@@ -43,7 +45,7 @@ class Aum(Annotator, Learner):
     needs: ClassVar[tuple[str, ...]] = ("image", "label")
     paper: ClassVar[str] = "https://arxiv.org/abs/2001.10528"
     features: ClassVar[tuple[str, ...]] = ("pictures",)
-    uses_target: ClassVar = "no"
+    uses_target: ClassVar[Literal["required", "optional", "no"]] = "no"
 
     epochs: int = 20
     variant: str = "ccs"

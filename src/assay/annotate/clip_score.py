@@ -3,13 +3,13 @@
     cos(c, v) = <c, v> / (|c| |v|)                 c the caption's vector, v the image's          variant "cosine"
     CLIP-S(c, v) = w · max(cos(c, v), 0), w = 2.5  the caption read after "A photo depicts "     variant "clipscore"
 
-The plain cosine is what LAION and DataComp filter by: LAION-400M keeps 0.3 and above, LAION-2B-en 0.28, with ViT-B/32
-(`where = "clip_score >= 0.28"`); DataComp's best baseline the top 30 per cent with ViT-L/14 (`--budget 30%`). A threshold belongs to
-one network: another has other cosines. DataComp's code keeps what is at least the value at rank int(n f), counted from 0: one row
-more than int(n f), and its ties; a budget here is never exceeded, and ties go by row.
+The plain cosine is what LAION and DataComp filter by: with ViT-B/32, LAION-400M keeps 0.3 and above, LAION-5B 0.28 where
+the caption is English (`where = "clip_score >= 0.28"`); DataComp keeps the top 30 per cent by ViT-L/14 (`--budget 30%`). A
+threshold belongs to one network: another has other cosines. DataComp's code keeps what is at least the value at rank
+int(n f), counted from 0: one row more than int(n f), and its ties; here a budget is never exceeded, and ties go by row.
 
-Guarantee: what is padded, and which rows are read together, changes a score by rounding only (1e-6). An image that cannot be decoded has
-no score (NaN). Nothing that lies in a model's folder is run, and its content belongs to the key of the store.
+Guarantee: what is padded, and which rows are read together, changes a score by rounding only (1e-6). An image that cannot
+be decoded has no score (NaN). Nothing in a model's folder is run, and its content belongs to the key of the store.
 Source: Hessel et al., CLIPScore, 2021, https://arxiv.org/abs/2104.08718; Schuhmann et al., LAION-400M, 2021,
 https://arxiv.org/abs/2111.02114; Gadre et al., DataComp, 2023, https://arxiv.org/abs/2304.14108.
 """

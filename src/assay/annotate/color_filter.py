@@ -2,20 +2,23 @@
 
     s(x) = [ log P(x | θ_prior+down) - log P(x | θ_prior) ] / |x|       nats a symbol, |x| with the end of the row
 
-θ_prior is trained on a sample of the pool, D_prior; θ_prior+down is θ_prior trained on with the target, D_down. A row that the target
-makes likelier has s > 0: bigger is better. The paper keeps the k = int(N / τ) largest of N, τ = 7 to 64: a budget of
-100 / τ per cent. Its sequences all have one length, so that its mean is a sum, up to a constant; rows do not, hence |x|.
+θ_prior is trained on a sample of the pool, D_prior; θ_prior+down is θ_prior trained on with the target, D_down. A row
+that the target makes likelier has s > 0: bigger is better. The paper keeps the k = int(N / τ) largest of N, τ = 7 to
+64: a budget of 100 / τ per cent. Its sequences all have one length, so that its mean is a sum, up to a constant; rows
+do not, hence |x|.
 
-For the n-gram model "trained on" means its counts: θ_prior+down counts D_prior and D_down together. So it knows all that the prior
-knows, and s is near 0 where the target says nothing, where a model of a small target alone
+For the n-gram model "trained on" means its counts: θ_prior+down counts D_prior and D_down together. So it knows all
+that the prior knows, and s is near 0 where the target says nothing, where a model of a small target alone
 (`conditional = "target"`: Moore & Lewis) ranks by what that target happens to lack.
 
-Rows of D_prior are scored by a model that has seen them: it knows them well, before and after, so that they score lower than new
-rows like them. The paper takes D_prior apart from the data to choose from; `seen = "declined"` does the same.
+Rows of D_prior are scored by a model that has seen them: it knows them well, before and after, so that they score
+lower than new rows like them. The paper takes D_prior apart from the data to choose from; `seen = "declined"` does
+the same.
 
-Guarantee: the sample and the order of training follow content, so neither layout nor workers change a score; rows that are read together
-change a loss by rounding only. Source: Brandfonbrener et al., CoLoR-Filter, 2024, https://arxiv.org/abs/2406.10670; Moore and
-Lewis, Intelligent Selection of Language Model Training Data, 2010, https://aclanthology.org/P10-2041.
+Guarantee: the sample and the order of training follow content, so neither layout nor workers change a score; rows
+that are read together change a loss by rounding only. Source: Brandfonbrener et al., CoLoR-Filter, 2024,
+https://arxiv.org/abs/2406.10670; Moore and Lewis, Intelligent Selection of Language Model Training Data, 2010,
+https://aclanthology.org/P10-2041.
 """
 
 from __future__ import annotations
@@ -70,7 +73,9 @@ class ColorFilter(Annotator, Learner):
         for name, known in _WORDS.items():
             if getattr(self, name) not in known:
                 said = suggest(getattr(self, name), known)
-                raise RecipeError(f"color_filter: {name} must be {' or '.join(known)}; got {getattr(self, name)!r}: {said}")
+                raise RecipeError(
+                    f"color_filter: {name} must be {' or '.join(known)}; got {getattr(self, name)!r}: {said}"
+                )
 
     def __repr__(self) -> str:
         return losses.keyed(self)
@@ -83,7 +88,9 @@ class ColorFilter(Annotator, Learner):
         Raises InputError where there is no target, or it or the pool has no text.
         """
         if target is None:
-            raise InputError("color_filter needs a target, text like what is wanted; name it with target = FILE in its step")
+            raise InputError(
+                "color_filter needs a target, text like what is wanted; name it with target = FILE in its step"
+            )
         known, wanted = pool.sample(self.prior), target.sample(len(target))
         texts = [losses.by_content(batch) for batch in (known, wanted)]
         for text, what in zip(texts, ("pool", "target"), strict=True):

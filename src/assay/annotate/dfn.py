@@ -2,14 +2,14 @@
 
     dfn(v, c) = cos(f_θ(v), g_θ(c)),   θ minimises CLIP's contrastive loss on the clean pairs of the step's target
 
-The paper's finding is that a network filters well not because it is accurate, but because it was trained on clean data: little of
-it is enough. Its filter is a ViT-B/32 trained on 357M licensed pairs and fine-tuned on MS COCO, Flickr30k and ImageNet captions; here it
-is fine-tuned from the checkpoint `model`, or trained from initial weights. Of the pool the top 15 to 20 per cent are kept
-(`--budget 15%`). DataComp's code, which the paper filters with, keeps what is at least the value at rank int(n f), counted from 0: one
-row more than int(n f), and its ties; a budget here is never exceeded, and ties go by row.
+The paper's finding is that a network filters well because it was trained on clean data, of which little is enough, and
+not because it is accurate elsewhere. Its filter is a ViT-B/32 trained on 357M pairs of high quality, then fine-tuned on MS
+COCO, Flickr30k and ImageNet; here a checkpoint (`model`) is fine-tuned, or initial weights are trained. The top 15 to 20 per
+cent of the pool are kept (`--budget 15%`). DataComp's code keeps what is at least the value at rank int(n f), counted from
+0: one row more than int(n f), and its ties; here a budget is never exceeded, and ties go by row.
 
-Guarantee: training follows the content of the target, so neither its order and layout nor workers change a score; which rows are read
-together changes it by rounding only (1e-6). An image that cannot be decoded is not learnt, and has no score (NaN).
+Guarantee: training follows the content of the target, so neither its order and layout nor workers change a score; which
+rows are read together changes it by rounding only (1e-6). An image that cannot be decoded is not learnt, and has no score.
 Source: Fang et al., Data filtering networks, 2023, https://arxiv.org/abs/2309.17425.
 """
 

@@ -16,7 +16,7 @@ ten networks).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, final
+from typing import Any, ClassVar, Literal, final
 
 import numpy as np
 from jaxtyping import Float, Float64, Int64
@@ -37,7 +37,9 @@ class El2n(Annotator, Learner):
     variant    "paper": mean over networks at one epoch; "ccs": sum over the epochs of one
     side       pixels to which pictures are scaled, either way
     width      channels of the network's first layer
-    rate, batch, augment    of its training by SGD: "none", "crop" or "crop_flip"
+    rate       of its training by SGD, after a first epoch of warm-up
+    batch      pictures of a step
+    augment    what is done to a picture before a step: "none", "crop" or "crop_flip" (shifted, mirrored too)
 
     >>> errors(np.array([[0.0, 0.0], [0.0, 50.0]]), np.array([0, 0])).round(3).tolist()
     [0.707, 1.414]
@@ -46,7 +48,7 @@ class El2n(Annotator, Learner):
     needs: ClassVar[tuple[str, ...]] = ("image", "label")
     paper: ClassVar[str] = "https://arxiv.org/abs/2107.07075"
     features: ClassVar[tuple[str, ...]] = ("pictures",)
-    uses_target: ClassVar = "no"
+    uses_target: ClassVar[Literal["required", "optional", "no"]] = "no"
 
     epochs: int = 10
     runs: int = 10

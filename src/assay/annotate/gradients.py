@@ -50,9 +50,12 @@ class Gradients(Annotator, Learner):
     warmup      share of the pool that it learns, by content hash
     adapters    `lora`: low-rank adapters alone are trained and differentiated; `none`: all weights; `auto`: lora for a
                 checkpoint, none for a model that begins untrained
-    r, alpha    rank and scale of the adapters
+    r           rank of the adapters
+    alpha       their scale is alpha / r
     rate        peak learning rate; 0: 2e-5 with adapters, the model's own without
-    beta1, beta2, eps   of Adam, in the warm-up (the betas) and in Γ
+    beta1       decay rate of Adam's first moment, in the warm-up and in Γ
+    beta2       decay rate of its second moment
+    eps         what is added under the root
     variant     `code` or `paper`: see above
     width       numbers of a projected gradient
     projection  `hadamard`, `sparse` or `dense`
@@ -140,7 +143,7 @@ class Gradients(Annotator, Learner):
             "weights": len(gradients.Checkpoint.of(snapshots[0]).weights),
         }
         checkpoints = [gradients.Checkpoint.of(one) for one in snapshots]
-        return Fitted({**gradients.stored(checkpoints), "rates": rates, "seed": np.array(seed)}, notes)
+        return Fitted({**gradients.stored(checkpoints), "rates": rates, "seed": np.array([seed])}, notes)
 
     def _adapters(self) -> Any:
         """What is trained: adapters, or None for all weights."""
@@ -151,7 +154,7 @@ class Gradients(Annotator, Learner):
 
     def prepare(self, models: dict[str, Any]) -> Any:
         """The model, whose weights are exchanged for those of the checkpoints."""
-        config, seed = language_of(self.model).config, int(models["fitted"].arrays["seed"])
+        config, seed = language_of(self.model).config, int(models["fitted"].arrays["seed"][0])
         model = torch_module("tuning").untrained(config, self._adapters(), seed)
         return torch_module("gradients").Differentiator(model, self.longest)
 

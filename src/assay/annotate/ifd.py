@@ -4,20 +4,22 @@
     loss_ratio          IFD = L(A | Q) / L(A)                       (Cherry LLM)
     perplexity_ratio    IFD = exp( L(A | Q) - L(A) )                (Superfiltering)
 
-Near 1 the prompt says little about the response, and there is most to learn from the row; from 1 on it misleads, and the rows are taken
-for mismatched: both papers drop them (`where = "ifd < 1"`) and keep the highest that are left. The two ratios rank differently:
-the first asks for a share of the loss, the second for a difference.
+Near 1 the prompt says little about the response, and there is most to learn from the row; from 1 on it misleads, and
+the rows are taken for mismatched: both papers drop them (`where = "ifd < 1"`) and keep the highest that are left. The
+two ratios rank differently: the first asks for a share of the loss, the second for a difference.
 
-The response alone is read in two ways. `direct = "cherry"`: after the line that opens a response, which is not scored. `direct =
-"superfiltering"`: the bare response, whose first symbol then has nothing to be foretold from and is not scored. A response has
-the same symbols in all of them, and no more than fit the context beside the prompt. Of several responses in a dialogue each is
-read after all that is before it; the losses of a row are means over the symbols of all.
+The response alone is read in two ways. `direct = "cherry"`: after the line that opens a response, which is not
+scored. `direct = "superfiltering"`: the bare response, whose first symbol then has nothing to be foretold from and is
+not scored. A response has the same symbols in all of them, and no more than fit the context beside the prompt. Of
+several responses in a dialogue each is read after all that is before it; the losses of a row are means over the
+symbols of all.
 
-The model first reads `experience` prompts and responses of the pool, which are scored like the others, as in Cherry LLM; a checkpoint may
-do without (0), as in Superfiltering. A row without a prompt, or without a response, is declined: NaN.
+The model first reads `experience` prompts and responses of the pool, which are scored like the others, as in Cherry
+LLM; a checkpoint may do without (0), as in Superfiltering. A row without a prompt, or without a response, is
+declined: NaN.
 
-Guarantee: exact up to rounding, whatever rows are read together; training follows content, not place.
-Source: Li et al., From Quantity to Quality, 2023, https://arxiv.org/abs/2308.12032; Li et al., Superfiltering, 2024,
+Guarantee: exact up to rounding, whatever rows are read together; training follows content, not place. Source: Li et
+al., From Quantity to Quality, 2023, https://arxiv.org/abs/2308.12032; Li et al., Superfiltering, 2024,
 https://arxiv.org/abs/2402.00530.
 """
 
@@ -78,7 +80,9 @@ class Ifd(Annotator, Learner):
             if not least <= getattr(self, name) <= most:
                 raise RecipeError(f"ifd: {name} must be from {least} to {most}; got {getattr(self, name)}")
         if self.model in SIZES and not self.experience:
-            raise RecipeError(f"ifd: {self.model} knows nothing until it has learnt; give experience, or a checkpoint as model")
+            raise RecipeError(
+                f"ifd: {self.model} knows nothing until it has learnt; give experience, or a checkpoint as model"
+            )
 
     def __repr__(self) -> str:
         return losses.keyed(self)

@@ -3,14 +3,15 @@
     minimise Σ_i |x_i - c(z_i)|²,   x_i = v_i / |v_i|       z_i the cell of row i, c its centre, v its embedding
     distance_i = 1 - <x_i, c(z_i)> / |c(z_i)|                cosine distance, 0 at the centre
 
-`spherical` k-means keeps centres at length one, so that the nearest is that of the largest cosine; `euclidean` k-means leaves them
-where the mean of unit vectors is. Nothing is dropped: the cell is a signal of the step's name, the distance one that ends in
-`_distance`. A row that is dead, or has no vector (NaN, or zeros alone), is of cell -1 and has no distance.
+`spherical` k-means keeps centres at length one, so that the nearest is that of the largest cosine; `euclidean` k-means leaves
+them where the mean of unit vectors is. Nothing is dropped: the cell is a signal of the step's name, the distance one that
+ends in `_distance`. A row that is dead, or has no vector (NaN, or zeros alone), is of cell -1 and has no distance.
 
-Guarantee: the cells depend on the vectors, the seed and the rows' contents, not on the order of rows, files, threads or workers. Another
-seed gives other cells. Lloyd's rounds end at a local optimum, not at the best of all. Memory: float32 copies of a few blocks.
-Source: Lloyd, Least squares quantization in PCM, 1982, https://doi.org/10.1109/TIT.1982.1056489; for data selection Abbas et al.,
-SemDeDup, 2023, https://arxiv.org/abs/2303.09540, and Tirumala et al., D4, 2023, https://arxiv.org/abs/2308.12284.
+Guarantee: the cells depend on the vectors, the seed and the rows' contents, not on the order of rows, files, threads or
+workers. Another seed gives other cells. Lloyd's rounds end at a local optimum, not at the best of all. Memory: float32 copies
+of a few blocks.
+Source: Lloyd, Least squares quantization in PCM, 1982, https://doi.org/10.1109/TIT.1982.1056489; for data selection Abbas et
+al., SemDeDup, 2023, https://arxiv.org/abs/2303.09540, and Tirumala et al., D4, 2023, https://arxiv.org/abs/2308.12284.
 """
 
 from __future__ import annotations
@@ -42,8 +43,8 @@ class Kmeans(Grouper):
     >>> vectors = np.array([[2.0, 0.0], [1.0, 0.0], [0.0, 5.0], [np.nan, 0.0]])
     >>> signals = {"embed": vectors, "row_hash": np.arange(4, dtype=np.uint64), "living": np.ones(4, bool)}
     >>> groups, told = Kmeans(clusters=2).group(None, Signals(signals), None, np.random.default_rng(0))
-    >>> groups.ids[0] == groups.ids[1] != groups.ids[2], int(groups.ids[3]), told["kmeans_distance"].tolist()
-    (True, -1, [0.0, 0.0, 0.0, nan])
+    >>> len(set(groups.ids[:2].tolist())), len(set(groups.ids[:3].tolist())), int(groups.ids[3]), told["kmeans_distance"].tolist()
+    (1, 2, -1, [0.0, 0.0, 0.0, nan])
     """
 
     needs: ClassVar[tuple[str, ...]] = ()

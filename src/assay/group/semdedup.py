@@ -4,15 +4,16 @@
     share_i = max over earlier j of <x_i, x_j>              x of length one; clipped to 0..1; 0 for the first
     drop i where share_i > 1 - ε                            the step's at_most = 1 - ε, 0.95 for instance
 
-By the rule `earlier_item`, which is that of the released code, an earlier row counts though it is itself dropped: of a chain a ~ b ~ c
-with a unlike c, b and c go. By the rule `greedy` only rows that stay count, so c stays; this rule knows ε itself. The paper tunes ε
-until the wished share of the pool is left: `semdedup_rank`, the place of a row among all by its share, from 0 to below 1, says the same
-without a search, ties broken by row: `where = "semdedup_rank < 0.75"` leaves three quarters.
+By the rule `earlier_item`, which is that of the released code, an earlier row counts though it is itself dropped: of a chain
+a ~ b ~ c with a unlike c, b and c go. By the rule `greedy` only rows that stay count, so c stays; this rule knows ε itself.
+The paper tunes ε until the wished share of the pool is left: `semdedup_rank`, the place of a row among all by its share, from
+0 to below 1, says the same without a search, ties broken by row: `where = "semdedup_rank < 0.75"` leaves three quarters.
 
-Guarantee: exact within a cell, however large: cells are compared block by block, none is cut into pieces. Rows of two cells are never
-compared. A cell of one row, and a row without a cell, keeps its row: share 0. Memory: one cell as float32, and one block of similarities.
-Source: Abbas, Tirumala, Simig, Ganguli, Morcos, SemDeDup: Data-efficient learning at web-scale through semantic deduplication, 2023,
-https://arxiv.org/abs/2303.09540; written from its description.
+Guarantee: exact within a cell, however large: cells are compared block by block, none is cut into pieces. Rows of two cells
+are never compared. A cell of one row, and a row without a cell, keeps its row: share 0. Memory: one cell as float32, and one
+block of similarities.
+Source: Abbas, Tirumala, Simig, Ganguli, Morcos, SemDeDup: Data-efficient learning at web-scale through semantic
+deduplication, 2023, https://arxiv.org/abs/2303.09540; written from its description.
 """
 
 from __future__ import annotations
@@ -87,7 +88,9 @@ class Semdedup(Grouper):
         return None, Signals({"semdedup": share, "semdedup_of": holder, "semdedup_rank": _rank(share, living)})
 
 
-def _cells(cell: Int[np.ndarray, "n"], distance: Shaped[np.ndarray, "n"], first: str) -> Iterator[Int64[np.ndarray, "r"]]:
+def _cells(
+    cell: Int[np.ndarray, "n"], distance: Shaped[np.ndarray, "n"], first: str
+) -> Iterator[Int64[np.ndarray, "r"]]:
     """The rows of each cell, in the order of their distance; ties by row."""
     rows = np.flatnonzero(cell >= 0)
     far = distance[rows].astype(np.float64)
@@ -117,7 +120,13 @@ def nearest_earlier(
             _raise(share[part], near[part], own, part.start, kept[part])
             continue
         for row in range(len(block)):  # one after the other: whether a row stays depends on those before it
-            _raise(share[part][row : row + 1], near[part][row : row + 1], own[row : row + 1, :row], part.start, kept[part][:row])
+            _raise(
+                share[part][row : row + 1],
+                near[part][row : row + 1],
+                own[row : row + 1, :row],
+                part.start,
+                kept[part][:row],
+            )
             kept[part.start + row] = share[part.start + row] <= least
     return np.minimum(share, 1), near
 

@@ -1,8 +1,10 @@
 """Which files hold pictures, and which file beside them holds their labels: by name alone.
 
-    photos/cat/1.png        a picture; its label is the folder that it lies in
-    photos.zip              an archive of pictures, with photos_labels.jsonl (also .gz, .zst) beside it or with class folders in it
-    digits.npz, digits.npy  an array of pictures; labels in the same .npz, in digits_labels.npy, or digits-labels.npz of digits-imgs.npz
+    photos/cat/1.png    a picture; its label is the folder that it lies in
+    photos.zip          an archive of pictures, with class folders in it or photos_labels.jsonl (also .gz, .zst) beside it
+    digits.npz, .npy    an array of pictures; labels in the same .npz, or in digits_labels.npy, digits-labels.npz of digits-imgs.npz
+
+What lies in them is read in `io/pictures.py` and `io/arrays.py`.
 """
 
 from __future__ import annotations

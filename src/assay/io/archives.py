@@ -9,7 +9,8 @@ import zlib
 from collections.abc import Iterator
 
 from assay.errors import InputError
-from assay.io.files import open_read
+from assay.io.files import open_read, size_of
+from assay.io.streams import BOMB_BYTES, BOMB_RATIO
 
 # What a damaged or hostile archive ends in: zipfile and zlib have several kinds of error for it.
 DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, ValueError)
@@ -24,7 +25,18 @@ def opened(path: str) -> Iterator[zipfile.ZipFile]:
         except DAMAGE as error:
             raise InputError(f"{path!r} must be a zip archive; {str(error).splitlines()[0]}: make it anew") from None
         with archive:
+            _refuse_bombs(path, archive)
             yield archive
+
+
+def _refuse_bombs(path: str, archive: zipfile.ZipFile) -> None:
+    """An archive gives no more than its members say, and what they say is in proportion to its size."""
+    says, size = sum(one.file_size for one in archive.infolist()), size_of(path)
+    if says > BOMB_BYTES + BOMB_RATIO * size:
+        raise InputError(
+            f"{path!r} must unpack to at most {BOMB_BYTES >> 20} MB and {BOMB_RATIO} times its {size:,} bytes; it says {says:,}, "
+            "as a zip bomb does: if it is meant, unpack it first"
+        )
 
 
 def entry(name: str, compression: int = zipfile.ZIP_STORED) -> zipfile.ZipInfo:

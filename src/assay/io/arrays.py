@@ -42,7 +42,8 @@ class Head:
     @property
     def is_pictures(self) -> bool:
         """Whether its rows are pictures."""
-        return self.dtype == np.uint8 and self.size > 0 and (len(self.shape) == 3 or (len(self.shape) == 4 and self.shape[3] in (1, 3)))
+        plain = len(self.shape) == 3 or (len(self.shape) == 4 and self.shape[3] in (1, 3))
+        return plain and self.dtype == np.uint8 and self.size > 0
 
 
 @final
@@ -56,7 +57,7 @@ class Album:
 
     @classmethod
     def of(cls, path: str, beside: str | None, wanted: str | None) -> Album:
-        """Find pictures and labels; `wanted` names the array of labels where a .npz has several. InputError where there are none."""
+        """Find pictures and labels; `wanted` names the array of labels where a .npz has several. InputError without pictures."""
         heads = heads_of(path)
         pictures = [head for head in heads if head.is_pictures]
         if len(pictures) != 1:
@@ -90,7 +91,7 @@ def heads_of(path: str) -> list[Head]:
                 return [_head("", cast(BinaryIO, file))]
         with opened(path) as archive:
             found = []
-            for name in archive.namelist():
+            for name in (one for one in archive.namelist() if one.endswith(".npy")):
                 with archive.open(name) as file:
                     found.append(_head(name.removesuffix(".npy"), cast(BinaryIO, file)))
             return found
@@ -139,12 +140,16 @@ def _labels(path: str, heads: list[Head], beside: str | None, wanted: str | None
     fitting = {head.name: head for head in found if len(head.shape) == 1 and head.size and head.dtype.kind in "iuSUb"}
     named = None if wanted in (None, "source") else wanted
     if named is not None and named not in fitting:
-        raise InputError(f"{place!r} has no labels {named!r}; {suggest(str(named), fitting)}: name them with --source-field")
+        raise InputError(
+            f"{place!r} has no labels {named!r}; {suggest(str(named), fitting)}: name them with --source-field"
+        )
     if not fitting:
         return []
     usual = next((name for name in _LABELS if name in fitting), None)
     if named is None and usual is None and len(fitting) > 1:
-        raise InputError(f"{place!r} has several arrays that may be labels, {', '.join(fitting)}; name one with --source-field")
+        raise InputError(
+            f"{place!r} has several arrays that may be labels, {', '.join(fitting)}; name one with --source-field"
+        )
     head = fitting[named or usual or next(iter(fitting))]
     if head.shape[0] != rows:
         raise InputError(f"{place!r} must have a label for each of the {rows:,} pictures; it has {head.shape[0]:,}")
@@ -154,11 +159,12 @@ def _labels(path: str, heads: list[Head], beside: str | None, wanted: str | None
     return [one.decode("utf-8", "replace") if isinstance(one, bytes) else str(one.item()) for one in values]
 
 
-def copy(path: str, beside: str | None, keep: Bool[np.ndarray, "b"], out: str) -> None:
-    """Write the kept rows of every array that has a row for each picture to a .npz, those of the file beside too."""
+def copy(path: str, beside: str | None, keep: Bool[np.ndarray, "b"], out: str, longest: int) -> None:
+    """Write the kept rows of every array that has a row for each picture to a .npz, those of the file beside too; a row of more
+    than `longest` bytes belongs to no picture."""
     places = [(place, head) for place in (path, beside) if place for head in heads_of(place)]
     rows = next(head.shape[0] for _, head in places if head.is_pictures)
-    places = [(place, head) for place, head in places if head.shape[0] == rows]
+    places = [(place, head) for place, head in places if head.shape[0] == rows and head.size <= longest]
     with atomic_write(out, durable=False) as file, zipfile.ZipFile(file, "w") as archive:
         for (place, head), name in zip(places, _names([head for _, head in places]), strict=True):
             with archive.open(entry(f"{name}.npy", zipfile.ZIP_DEFLATED), "w", force_zip64=True) as sink:

@@ -39,7 +39,9 @@ class Labels:
         fields = sorted({name for _, row in rows[:100] for name in row})
         name = next((name for name in _NAMES if name in fields), None)
         if name is None:
-            raise InputError(f"{path!r} must say of which picture of {album!r} each line speaks, in a field image; it has {fields}")
+            raise InputError(
+                f"{path!r} must say of which picture of {album!r} each line speaks, in a field image; it has {fields}"
+            )
         if field and field not in fields:
             raise InputError(
                 f"{path!r} has no field {field!r}; {suggest(field, fields)}; name the label's field with --source-field"
@@ -70,7 +72,9 @@ def _parsed(line: bytes, path: str) -> dict[str, Any]:
     except (ValueError, RecursionError):
         row = None
     if not isinstance(row, dict):
-        raise InputError(f"{path!r} must hold a JSON object in every line; got {line[:60].decode('utf-8', 'replace')!r}")
+        raise InputError(
+            f"{path!r} must hold a JSON object in every line; got {line[:60].decode('utf-8', 'replace')!r}"
+        )
     return row
 
 

@@ -36,6 +36,7 @@ from assay.io.sources import Piece, Shard
 from assay.types import Column, Texts
 
 PIXELS = 50_000_000
+_TOO_LARGE = f"the picture has more than {PIXELS:,} pixels"
 _FORMATS = ("PNG", "JPEG")
 _LABELS = "labels.jsonl"  # in a part: what the chosen pictures' lines said
 
@@ -77,7 +78,8 @@ def _block(pictures: list[Picture], first: int, fields: Fields, columns: Sequenc
         if one.reason
     )
     good = [at for at, one in enumerate(pictures) if not one.reason]
-    images, labels = Texts.of_bytes([pictures[at].content for at in good]), Texts.of([pictures[at].label for at in good])
+    images = Texts.of_bytes([pictures[at].content for at in good])
+    labels = Texts.of([pictures[at].label for at in good])
     made: dict[str, Column] = {"text": images, "image": images, "label": labels}
     for name in columns:
         if name == "id":
@@ -191,16 +193,18 @@ def fault(content: bytes) -> str:
             warnings.simplefilter("ignore")  # of large pictures: they are refused here
             with image.open(io.BytesIO(content), formats=_FORMATS) as picture:
                 if picture.width * picture.height > PIXELS:
-                    return f"the picture has more than {PIXELS:,} pixels"
+                    return _TOO_LARGE
                 picture.load()
     except image.UnidentifiedImageError:
         return "the file is no PNG or JPEG picture"
+    except image.DecompressionBombError:
+        return _TOO_LARGE
     except Exception:  # hostile bytes end in errors of many kinds, none of which is the end of a run
         return "the picture is damaged"
     return ""
 
 
-def pixels(images: Texts, side: int) -> UInt8[np.ndarray, "b side side 3"]:
+def pixels(images: Texts, side: int) -> UInt8[np.ndarray, "b d d 3"]:
     """Decoded pictures in red, green and blue, scaled (bilinear) to `side` by `side`; alpha is dropped, orientation tags are
     not looked at."""
     image = _pillow()
@@ -241,7 +245,9 @@ def _folder_of(name: str) -> str:
 def copy_pictures(piece: Piece, keep: Bool[np.ndarray, "b"], out: str, longest: int) -> int:
     """Write the chosen pictures of a piece to a part, byte for byte, and their lines among the labels; return how many."""
     if piece.shard.album and is_array(piece.shard.files[0]):
-        arrays.copy(piece.shard.file(0), None if len(piece.shard.files) < 2 else _beside(piece.shard), keep, out)
+        arrays.copy(
+            piece.shard.file(0), None if len(piece.shard.files) < 2 else _beside(piece.shard), keep, out, longest
+        )
         return int(keep.sum())
     lines = []
     with atomic_write(out, durable=False) as file, zipfile.ZipFile(file, "w") as archive:
@@ -270,4 +276,3 @@ def join_pictures(parts: Sequence[str], final: str) -> None:
                 for entry in archive.infolist():
                     if entry.filename != _LABELS:
                         whole.writestr(archives.entry(entry.filename), archive.read(entry))
-

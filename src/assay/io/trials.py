@@ -6,8 +6,8 @@ trial, weight:code, weight:web, loss:heldout
 ```
 
 So Assay writes them. Tables of other people are read too (CSV, Parquet or JSON lines): losses are the columns whose name holds
-`loss`, or those that are named; parts are the columns that begin with `weight:`, or else all other columns of numbers but those that
-number lines. Parts may lie in one file and losses in another, joined by the one column that both have.
+`loss`, or those that are named; parts are the columns that begin with `weight:`, or else all other columns of numbers but
+those that number lines. Parts may lie in one file and losses in another, joined by the one column that both have.
 """
 
 from __future__ import annotations
@@ -58,7 +58,9 @@ def read_trials(paths: Sequence[str], wanted: Sequence[str] = ()) -> tuple[Trial
     spent = _mixtures(table.select(parts).cast(pl.Float64).to_numpy(), said)
     reached = table.select(losses).cast(pl.Float64).to_numpy()
     if not np.isfinite(reached).all():
-        raise InputError(f"every loss in {said} must be a number; trial {_first(~np.isfinite(reached))} lacks one: leave it out")
+        raise InputError(
+            f"every loss in {said} must be a number; trial {_first(~np.isfinite(reached))} lacks one: leave it out"
+        )
     names = tuple(name.removeprefix(WEIGHT) for name in parts)
     return Trials(names, spent, reached), tuple(name.removeprefix(LOSS) for name in losses)
 

@@ -180,7 +180,7 @@ def _header(source: _Source) -> _Header | None:
     raw, offset, told = b"", source.offset, dict[str, bytes]()
     while True:
         unit = source.take(_UNIT)
-        if not unit and not raw:
+        if not raw and not (unit if not source.ended else any(unit)):
             return None
         if len(unit) < _UNIT:
             raise _Damaged(_EARLY)

@@ -1,8 +1,9 @@
 """Rows out as they came: a chosen JSON line byte for byte, a Parquet or Arrow row with every column and type.
 
 First each piece writes its chosen rows to a part (`copy_rows`), then the parts of a shard become one file (`join`), and
-a saved `datasets` folder gets its description (`finish`). Pictures come out as archives of their files. The same rows always make the same bytes: fixed compression
-levels, one thread, no times or names in gzip headers. Plain text files come out as JSON lines {"id", "source", "text"}.
+a saved `datasets` folder gets its description (`finish`). The same rows always make the same bytes: fixed compression
+levels, one thread, no times or names in gzip headers. Plain text files come out as JSON lines {"id", "source", "text"},
+pictures as an archive of their files.
 """
 
 from __future__ import annotations
@@ -44,7 +45,9 @@ def output_format(shard: Shard, format: str | None = None, compression: str | No
             f"{suggest(compression, ['none', 'gzip', 'zstd'])}"
         )
     if shard.holds == "pictures" and (format or compression):
-        raise RecipeError(f"pictures are written as they came; got {format or compression!r}: leave --format and --compression out")
+        raise RecipeError(
+            f"pictures are written as they came; got {format or compression!r}: leave --format and --compression out"
+        )
     chosen = format or ("jsonl" if shard.format == "text" else shard.format)
     packed = shard.compression if compression is None else compression.replace("none", "")
     return chosen, "" if chosen == "arrow" or (chosen == "parquet" and compression is None) else packed

@@ -1,10 +1,10 @@
 """What a row would add to a facility location, Σ_i max(0, s_ij - m_i), where m_i is how well row i is served already.
 
     dense     s is an array (n, n), row j the similarities of all rows to j
-    sparse    of j only the rows are listed that count it among their neighbours: `rows` and `values` from starts[j] to starts[j + 1]
+    sparse    of j only the rows are listed that count it among their neighbours: `rows`, `values` from starts[j] to starts[j + 1]
 
-Sums are in 64 bits and in one order, that of the rows (dense: sixteen interleaved sums), whatever else is asked for: so what a row adds
-never grows by a bit while m grows, which lazy greedy relies on.
+Sums are in 64 bits and in one order, that of the rows (dense: sixteen interleaved sums), whatever else is asked for: so what
+a row adds never grows by a bit while m grows, which lazy greedy relies on.
 """
 
 from __future__ import annotations

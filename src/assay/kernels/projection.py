@@ -45,4 +45,6 @@ def _projected(points: Float64[np.ndarray, "r g"], caps: Float64[np.ndarray, "g"
     over = np.where(after > 0, sums[rows, before] - 1, 0.0)
     tau = bends[rows, before] - over / np.where(slope == 0, -1.0, slope)
     weights = np.clip(points - tau[:, None], 0.0, caps)
-    return weights / weights.sum(axis=1, keepdims=True) if caps.sum() > 1 else np.broadcast_to(caps, points.shape) / caps.sum()
+    if caps.sum() <= 1:
+        return np.broadcast_to(caps / caps.sum(), points.shape)
+    return weights / weights.sum(axis=1, keepdims=True)

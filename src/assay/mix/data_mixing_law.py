@@ -122,15 +122,17 @@ class DataMixingLaw(Mixer):
         spent, needed = trials.spent[:, tried], int(tried.sum()) + 1
         if len(trials) < needed or np.linalg.matrix_rank(spent) < needed - 1:
             raise InputError(
-                f"data_mixing_law needs at least {needed} trials of different mixtures for {needed - 1} domains, as many as its law "
-                f"has numbers; got {len(trials)}, of {np.linalg.matrix_rank(spent)} independent mixtures: try more mixtures"
+                f"data_mixing_law needs at least {needed} trials of different mixtures for {needed - 1} domains, as many as its "
+                f"law has numbers; got {len(trials)}, of {np.linalg.matrix_rank(spent)} independent mixtures: try more mixtures"
             )
         fits = np.stack([self._one(spent, losses) for losses in trials.losses.T])
         directions = np.repeat(fits[:, 1:].max(axis=1, keepdims=True), len(tried), axis=1)
         directions[:, tried] = fits[:, 1:]
         return fits[:, 0], directions
 
-    def _one(self, spent: Float64[np.ndarray, "r g"], losses: Float64[np.ndarray, "r"]) -> Float64[np.ndarray, "g_plus_1"]:
+    def _one(
+        self, spent: Float64[np.ndarray, "r g"], losses: Float64[np.ndarray, "r"]
+    ) -> Float64[np.ndarray, "g_plus_1"]:
         """c, then u."""
         low, spread = float(losses.min()), float(np.ptp(losses)) or 1e-9
         if self.variant == "reference":
@@ -163,10 +165,10 @@ def _huber(
 
     free, begun = fixed is None, np.concatenate([[start], _straight(spent, losses, start)])
 
-    def missed(numbers: np.ndarray) -> np.ndarray:
+    def missed(numbers: Float64[np.ndarray, "g_plus_1"]) -> Float64[np.ndarray, "r"]:
         return numbers[0] + np.exp(spent @ numbers[1:]) - losses
 
-    def slopes(numbers: np.ndarray) -> np.ndarray:
+    def slopes(numbers: Float64[np.ndarray, "g_plus_1"]) -> Float64[np.ndarray, "r g_plus_1"]:
         constant = np.full((len(spent), 1), float(free))
         return np.concatenate([constant, np.exp(spent @ numbers[1:])[:, None] * spent], axis=1)
 
@@ -188,7 +190,7 @@ def lowest(directions: Float64[np.ndarray, "t g"], limits: Float64[np.ndarray, "
     caps = np.minimum(limits, 1.0)
     start = onto_capped_simplex(np.full((1, len(caps)), 1 / len(caps)), caps)[0]
 
-    def mean(r: np.ndarray) -> tuple[float, np.ndarray]:
+    def mean(r: Float64[np.ndarray, "g"]) -> tuple[float, np.ndarray]:
         each = np.exp(directions @ r)
         return float(each.mean()), each @ directions / len(directions)
 

@@ -132,7 +132,11 @@ class RegMix(Mixer):
         return [self._of_one(trials.spent, losses, order, held) for losses in trials.losses.T]
 
     def _of_one(
-        self, spent: Float64[np.ndarray, "r g"], losses: Float64[np.ndarray, "r"], order: Int64[np.ndarray, "r"], held: int
+        self,
+        spent: Float64[np.ndarray, "r g"],
+        losses: Float64[np.ndarray, "r"],
+        order: Int64[np.ndarray, "r"],
+        held: int,
     ) -> BoostedTrees:
         """The trees of one loss."""
         learnt, stop = order[: len(order) - held], order[len(order) - held :]

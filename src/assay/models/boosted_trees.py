@@ -1,8 +1,8 @@
 """Boosted regression trees: one number from a few, by the LightGBM library; it has no randomness at these settings.
 
 Trees are added one by one, each fitted to what the ones before it leave; with rows held out, growth ends when `patience` trees
-in a row have not brought down one of the two errors there (mean absolute, mean squared). A leaf holds at least 20 rows, so fewer than
-40 grow no tree at all, and the prediction is a constant.
+in a row have not brought down one of the two errors there (mean absolute, mean squared). A leaf holds at least 20 rows, so fewer
+than 40 grow no tree at all, and the prediction is a constant.
 
 Source: Ke et al. 2017, LightGBM, https://papers.nips.cc/paper/6907-lightgbm-a-highly-efficient-gradient-boosting-decision-tree.
 """

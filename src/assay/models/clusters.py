@@ -6,10 +6,11 @@
     euclidean      x                                     a small |x - y|²
 
 Centres start as rows drawn by the seed; in each round every row goes to its nearest centre (Lloyd 1982,
-https://doi.org/10.1109/TIT.1982.1056489), and a centre becomes the mean of its rows, of length one if it is `spherical` (Dhillon and
-Modha 2001, https://doi.org/10.1023/A:1007612920971). A centre that has lost all its rows moves to the row that is farthest from
-its own. Sums are taken in the order of the rows, block by block, and one thread works a block: so neither the number of threads nor what
-else the machine does changes a bit. Vectors stay as they are stored; only blocks of them become float32.
+https://doi.org/10.1109/TIT.1982.1056489), and a centre becomes the mean of its rows, of length one if it is `spherical`
+(Dhillon and Modha 2001, https://doi.org/10.1023/A:1007612920971). A centre that has lost all its rows moves to the row that
+is farthest from its own. Sums are taken in the order of the rows, block by block, and one thread works a block: so neither
+the number of threads nor what else the machine does changes a bit. Vectors stay as they are stored; only blocks of them
+become float32.
 
 faiss (Douze et al. 2024, https://arxiv.org/abs/2401.08281) is the extra `geometry`, and imported when it is first needed.
 """
@@ -32,7 +33,8 @@ from assay.errors import InputError, MissingExtra
 
 BLOCK = 8_192  # rows that are float32 at a time, in each thread
 EXACT = 20_000  # rows up to which neighbours are looked for among all
-_ROWS_OF_A_CELL, _TRAINED_BY, _ROUNDS, _PROBES = 256, 32, 10, 16  # of the cells that neighbours of more rows are looked for in
+_PROBES = 16  # cells that the neighbours of more rows are looked for in, and how these cells are made:
+_ROWS_OF_A_CELL, _TRAINED_BY, _ROUNDS = 256, 32, 10
 
 
 @final
@@ -65,9 +67,9 @@ class Vectors:
             found -= found.mean(axis=1, keepdims=True)
         return _unit(found)
 
-    def parts(self, size: int = BLOCK) -> Iterator[slice]:
-        """The blocks, in order."""
-        return (slice(start, start + size) for start in range(0, len(self), size))
+    def parts(self, size: int = 0) -> Iterator[slice]:
+        """The blocks, in order, of `BLOCK` rows unless said otherwise."""
+        return (slice(start, start + (size or BLOCK)) for start in range(0, len(self), size or BLOCK))
 
 
 def _unit(found: Float32[np.ndarray, "b d"]) -> Float32[np.ndarray, "b d"]:
@@ -79,7 +81,9 @@ def _unit(found: Float32[np.ndarray, "b d"]) -> Float32[np.ndarray, "b d"]:
 def present(whole: Float[np.ndarray, "n d"], name: str) -> Bool[np.ndarray, "n"]:
     """Which rows have a vector: finite, and not all zeros. InputError where the signal of that name holds no vectors."""
     if whole.ndim != 2:
-        raise InputError(f"{name} must hold a vector for each row, (n, d); it is of shape {whole.shape}: name an embed step")
+        raise InputError(
+            f"{name} must hold a vector for each row, (n, d); it is of shape {whole.shape}: name an embed step"
+        )
     found = np.zeros(len(whole), bool)
     for start in range(0, len(whole), BLOCK):
         part = whole[start : start + BLOCK]
@@ -186,7 +190,9 @@ def _searched(vectors: Vectors, count: int) -> Iterator[tuple[np.ndarray, np.nda
     order = np.argsort(near, kind="stable")
     starts = np.searchsorted(near[order], np.arange(cells + 1))
     _, beside = faiss().knn(fitted.centres, fitted.centres, min(_PROBES, cells), _metric(vectors.how))
-    yield from _spread(partial(_inside, vectors, order, starts, beside, count), np.flatnonzero(np.diff(starts)).tolist())
+    yield from _spread(
+        partial(_inside, vectors, order, starts, beside, count), np.flatnonzero(np.diff(starts)).tolist()
+    )
 
 
 def _among(

@@ -129,12 +129,12 @@ def stored(checkpoints: Sequence[Checkpoint]) -> dict[str, Shaped[np.ndarray, ".
     named = (
         (f"{name}_{place}", value) for place, one in enumerate(checkpoints) for name, value in one._asdict().items()
     )
-    return {name: np.asarray(value) for name, value in named}
+    return {name: np.atleast_1d(value) for name, value in named}
 
 
 def found(arrays: Mapping[str, Any], count: int) -> list[Checkpoint]:
     """What `stored` made of so many checkpoints; arrays on disk stay there until they are read."""
     return [
-        Checkpoint(*(arrays[f"{name}_{place}"] for name in Checkpoint._fields[:3]), int(arrays[f"step_{place}"]))
+        Checkpoint(*(arrays[f"{name}_{place}"] for name in Checkpoint._fields[:3]), int(arrays[f"step_{place}"][0]))
         for place in range(count)
     ]

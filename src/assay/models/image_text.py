@@ -98,7 +98,7 @@ def _cropped(found: np.ndarray, height: int, width: int) -> np.ndarray:
 @final
 @dataclass(frozen=True)
 class ImageText:
-    """A CLIP by name: a shape of ours, or a folder or hub id of somebody else's; how it sees images, and how many tokens it reads."""
+    """A CLIP by name: a shape of ours, or a folder or hub id; how it sees images, and how many tokens it reads."""
 
     name: str
     shape: Shape | None
@@ -147,7 +147,8 @@ def image_text_of(name: str) -> ImageText:
         return ImageText(name, shape, Look(shape.image, (shape.image, shape.image)), shape.context)
     if "/" not in name and not Path(name).exists():
         raise RecipeError(
-            f"model must be a CLIP of the transformers library, a folder or a hub id; there is no {name!r}; {suggest(name, SIZES)}"
+            "model must be a CLIP of the transformers library, a folder or a hub id such as openai/clip-vit-base-patch32; there is "
+            f"no {name!r}; {suggest(name, SIZES)} Give one with --model"
         )
     return _foreign(name)
 
@@ -162,8 +163,8 @@ def _foreign(name: str) -> ImageText:
     given = look.crop or (look.short if isinstance(look.short, tuple) else None)
     if given != wanted:
         raise InputError(
-            f"{name!r} must be given images of the size that it was made for, {wanted[0]} by {wanted[1]}; its preprocessor_config.json "
-            f"makes them {given}: mend crop_size there"
+            f"{name!r} must be given images of the size that it was made for, {wanted[0]} by {wanted[1]}; its "
+            f"preprocessor_config.json makes them {given}: mend crop_size there"
         )
     return ImageText(name, None, look, config.text_config.max_position_embeddings)
 
@@ -200,12 +201,13 @@ def content(path: str) -> str:
 
 
 def pairs_of(batch: Batch, who: str) -> tuple[Texts, Texts]:
-    """The encoded images and the captions of a batch; InputError where its rows have no images."""
+    """The encoded images and the captions of a batch; InputError where its rows have no images, or images alone."""
     images = batch.columns.get("image")
-    if not isinstance(images, Texts):
+    alone = isinstance(images, Texts) and len(images) and bytes(images.data) == bytes(batch.text.data)
+    if not isinstance(images, Texts) or alone:
         raise InputError(
-            f"{who} needs rows with an image and a caption: a tar of samples (0001.jpg, 0001.txt), or Parquet with a column 'image' of "
-            "encoded images; got rows without images"
+            f"{who} needs rows with an image and a caption: a tar of samples (0001.jpg, 0001.txt), or Parquet with a column "
+            f"'image' of encoded images; got rows without {'captions' if alone else 'images'}"
         )
     return images, batch.text
 

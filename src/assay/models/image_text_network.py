@@ -67,7 +67,7 @@ class Network:
         """With the weights of a checkpoint, or those of `arrays`, or initial ones that depend on the seed alone."""
         with torch.random.fork_rng(), _quiet():
             torch.manual_seed(seed)
-            module = transformers.CLIPModel(_config(model.shape)) if model.shape else _loaded(model.name, seed)
+            module = transformers.CLIPModel(_config(model.shape)) if model.shape else _loaded(model.name)
         if arrays is not None:
             _put(module, arrays, model.name)
         place = device()
@@ -76,12 +76,12 @@ class Network:
     def images(self, pixels: Float32[np.ndarray, "b 3 h w"]) -> Tensor:
         """Vectors (b, d) of length one."""
         found = self.module.get_image_features(pixel_values=torch.from_numpy(pixels).to(self.place))
-        return F.normalize(_pooled(found), dim=-1)
+        return _unit(found)
 
     def texts(self, tokens: Int64[np.ndarray, "b c"]) -> Tensor:
         """Vectors (b, d) of length one, read at the end of each text: what is padded after it is never seen."""
         found = self.module.get_text_features(input_ids=torch.from_numpy(tokens).to(self.place))
-        return F.normalize(_pooled(found), dim=-1)
+        return _unit(found)
 
     def cosines(self, images: Texts, texts: Texts, prompt: str = "") -> Float32[np.ndarray, "b"]:
         """The cosine of each image and its text, `prompt` before it; NaN for an image that cannot be decoded.
@@ -104,9 +104,9 @@ class Network:
         return {name: one.detach().cpu().numpy().copy() for name, one in self.module.named_parameters()}
 
 
-def _pooled(found: Any) -> Tensor:
-    """Before version 5 of the library the vectors came alone."""
-    return found if isinstance(found, Tensor) else found.pooler_output
+def _unit(found: Any) -> Tensor:
+    """Vectors of length one; before version 5 of the library they came alone."""
+    return F.normalize(found if isinstance(found, Tensor) else found.pooler_output, dim=-1)
 
 
 def quiet(done: int, total: int, loss: float) -> None:
@@ -216,8 +216,8 @@ def config_of(path: str) -> Any:
     named = [name for one in towers if "/" in (name := str(getattr(one, "_attn_implementation", "")))]
     if named:  # compiled code, which the library would fetch from there and load
         raise InputError(
-            f"{path!r} must compute with what the transformers library has; its config.json names the kernel {named[0]!r} of a hub: "
-            "take that out"
+            f"{path!r} must compute with what the transformers library has; its config.json names the kernel {named[0]!r} of "
+            "a hub: take that out"
         )
     return found
 
@@ -231,14 +231,14 @@ def told_of_images(path: str) -> dict[str, Any]:
     raise _unusable(path, "there is no preprocessor_config.json beside it")
 
 
-def _loaded(path: str, seed: int) -> Any:
+def _loaded(path: str) -> Any:
     """A checkpoint; initial weights where a folder holds a config alone."""
     config = config_of(path)
     if _beside(path, _WEIGHTS) is None:
         if pickled := _beside(path, _PICKLED):
             raise InputError(
-                f"{path!r} must have its weights as model.safetensors; {os.path.basename(pickled)} is a pickle, which could run any "
-                "code: convert it where you trust it, with save_pretrained(...)"
+                f"{path!r} must have its weights as model.safetensors; {os.path.basename(pickled)} is a pickle, which could run "
+                "any code: convert it where you trust it, with save_pretrained(...)"
             )
         return transformers.CLIPModel(config)
     try:
@@ -303,6 +303,6 @@ def _quiet() -> Iterator[None]:
 def _unusable(path: str, error: Exception | str) -> InputError:
     first = str(error).strip().split("\n")[0]
     return InputError(
-        f"{path!r} must be a folder (or hub id) with a CLIP of the transformers library: config.json, model.safetensors, tokenizer.json "
-        f"and preprocessor_config.json; {first}"
+        f"{path!r} must be a folder (or hub id) with a CLIP of the transformers library: config.json, model.safetensors, "
+        f"tokenizer.json and preprocessor_config.json; {first}"
     )

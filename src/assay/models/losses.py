@@ -142,6 +142,16 @@ def reader(model: str, arrays: Arrays) -> Reader:
     return lambda texts: mean_losses(opened, language.encode(texts))
 
 
+def moved(model: Any, arrays: Arrays) -> Any:
+    """The same `Causal` at the weights of a snapshot, which take the place of its own."""
+    import torch
+
+    with torch.no_grad():
+        for name, one in torch_module("tuning").trained(model):
+            one.copy_(torch.from_numpy(np.array(arrays[name])))
+    return model
+
+
 def taught(language: Language, documents: Sequences, epochs: int, seed: int, start: Arrays | None = None) -> Arrays:
     """The weights of a causal model after so many passes over documents, from its own weights or those of `start`."""
     tuning = torch_module("tuning")

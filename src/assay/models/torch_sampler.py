@@ -1,7 +1,7 @@
 """What a sampler draws, for `torch.utils.data.DataLoader`: batches of row numbers, or the same rows one by one.
 
 `TorchBatches` is a loader's `batch_sampler`. Row numbers are drawn in the process that trains, whatever the number of workers,
-and a batch is drawn before a loader can ask for it; so workers and prefetching do not change the stream. `TorchRows` gives the
+and a batch is drawn before a loader can ask for it; so workers and prefetching do not change the stream. `TorchSingles` gives the
 same rows singly, for trainers that cut batches themselves: `batch_size` of them are one batch.
 
 Needs torch (https://docs.pytorch.org/docs/stable/data.html, 2024), which only who asks for this imports.
@@ -22,9 +22,9 @@ class Batches(Protocol):
 
     def batches(self, whole: bool = False) -> Iterator[list[int]]:
         """Rows of each batch until the end of the pass; of a whole pass from here on if `whole`."""
-        ...
 
-    def __len__(self) -> int: ...
+    def __len__(self) -> int:
+        """Batches of a pass."""
 
 
 @final
@@ -43,7 +43,7 @@ class TorchBatches(torch.utils.data.Sampler):
 
 
 @final
-class TorchRows(torch.utils.data.Sampler):
+class TorchSingles(torch.utils.data.Sampler):
     """A loader's `sampler`, whose batches must have the size that the sampler was made with."""
 
     def __init__(self, source: Batches):

@@ -24,7 +24,7 @@ from torch import Tensor
 from transformers import TrainerCallback
 
 from assay.errors import RecipeError, RunError
-from assay.models.torch_sampler import Batches, TorchRows
+from assay.models.torch_sampler import Batches, TorchSingles
 
 FILE = "sampler.safetensors"
 _PREFETCH = 2  # batches that a worker of a torch loader fetches ahead, unless told otherwise
@@ -42,22 +42,19 @@ class Told(Batches, Protocol):
 
     def report(self, loss: Any = None) -> None:
         """A batch was trained on."""
-        ...
 
     def save(self, path: str | Path) -> None:
         """Write the state."""
-        ...
 
     def load(self, path: str | Path) -> None:
         """Go on from a state."""
-        ...
 
 
 def attach(sampler: Told, trainer: Any) -> None:
     """Let the trainer train on what the sampler draws. RecipeError where their sizes differ, or it fetches too far ahead."""
     arguments = trainer.args
     _refuse_misfits(sampler, trainer)
-    rows = TorchRows(sampler)
+    rows = TorchSingles(sampler)
     trainer._get_train_sampler = lambda dataset=None: rows
     arguments.ignore_data_skip = True
     trainer.add_callback(SamplerCallback(sampler))
@@ -66,7 +63,9 @@ def attach(sampler: Told, trainer: Any) -> None:
 def _refuse_misfits(sampler: Told, trainer: Any) -> None:
     arguments, data = trainer.args, trainer.train_dataset
     if not hasattr(trainer, "_get_train_sampler"):
-        raise RecipeError("attach needs a Trainer of the transformers library; give a torch loader sampler.to_torch() instead")
+        raise RecipeError(
+            "attach needs a Trainer of the transformers library; give a torch loader sampler.to_torch() instead"
+        )
     if not hasattr(data, "__getitem__") or len(data) != sampler.size:
         held = f"{len(data):,} rows" if hasattr(data, "__len__") else "rows that have no numbers"
         raise RecipeError(
@@ -86,7 +85,8 @@ def _refuse_misfits(sampler: Told, trainer: Any) -> None:
     needed = arguments.gradient_accumulation_steps + workers * (arguments.dataloader_prefetch_factor or _PREFETCH)
     if sampler.adaptive and sampler.ahead < needed:
         raise RecipeError(
-            f"this trainer fetches {needed} batches ahead of the loss, the sampler draws {sampler.ahead}: make it with ahead={needed}"
+            f"this trainer fetches {needed} batches ahead of the loss and the sampler draws {sampler.ahead}: make it with "
+            f"ahead={needed}"
         )
     if arguments.dataloader_drop_last and sampler.rows_of_pass % sampler.batch_size:
         raise RecipeError("dataloader_drop_last must be off: the sampler's epoch ends with a batch that is not full")

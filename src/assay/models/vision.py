@@ -63,7 +63,7 @@ class Labelled:
     """Pictures with their labels, in the order of their keys; labels are places in `classes`, which are sorted."""
 
     keys: UInt64[np.ndarray, "n"]
-    pixels: UInt8[np.ndarray, "n side side 3"]
+    pixels: UInt8[np.ndarray, "n d d 3"]
     labels: Int64[np.ndarray, "n"]
     classes: tuple[str, ...]
 
@@ -72,15 +72,17 @@ class Labelled:
         """Decode a batch; InputError where its rows are no pictures, lack labels, or are all of one class."""
         images, names = batch.columns.get("image"), batch.columns.get("label")
         if not isinstance(images, Texts) or not isinstance(names, Texts):
-            raise InputError(f"{method} needs a pool of pictures with labels; this one has the columns {', '.join(batch.columns)}")
+            raise InputError(
+                f"{method} needs a pool of pictures with labels; this one has the columns {', '.join(batch.columns)}"
+            )
         labels = np.array(list(names), object)
         classes = tuple(sorted(set(labels.tolist())))
         if "" in classes or len(classes) < 2:
             lacking = int((labels == "").sum())
             raise InputError(
                 f"{method} needs a label for every picture, of two or more classes; {lacking:,} of {len(labels):,} have none, and "
-                f"there are {len([one for one in classes if one])}: put pictures into class folders, or name the labels' field with "
-                "--source-field"
+                f"there are {len([one for one in classes if one])}: put pictures into class folders, or name the labels' "
+                "field with --source-field"
             )
         keys = keys_of(batch)
         order = np.argsort(keys, kind="stable")

@@ -27,7 +27,7 @@ _AT_ONCE = 500  # pictures that are looked at together
 
 
 def trained(
-    pixels: UInt8[np.ndarray, "n side side 3"], labels: Int64[np.ndarray, "n"], classes: int, course: Course, seed: int
+    pixels: UInt8[np.ndarray, "n d d 3"], labels: Int64[np.ndarray, "n"], classes: int, course: Course, seed: int
 ) -> Iterator[Any]:
     """The network after each epoch; it is one object, so use it before asking for the next."""
     with torch.random.fork_rng(), _repeatable():
@@ -35,14 +35,14 @@ def trained(
         network = _made(course.width, classes).to(_place())
     optimiser = torch.optim.SGD(network.parameters(), course.rate, _MOMENTUM, weight_decay=_DECAY, nesterov=True)
     targets = torch.from_numpy(labels).to(_place())
-    steps = -(-len(pixels) // course.batch)
+    # Batches of about one size, none of a single picture: alone it has no spread to be normalised by.
+    steps = max(1, min(-(-len(pixels) // course.batch), len(pixels) // 2))
     for epoch in range(course.epochs):
         rng = np.random.default_rng([seed, epoch])
         order = rng.permutation(len(pixels))
         with _repeatable():
             network.train()
-            for step in range(steps):
-                rows = order[step * course.batch : (step + 1) * course.batch]
+            for step, rows in enumerate(np.array_split(order, steps)):
                 for group in optimiser.param_groups:
                     group["lr"] = course.rate * _share(epoch * steps + step, steps, course)
                 loss = F.cross_entropy(network(_placed(_augmented(pixels[rows], course.augment, rng))), targets[rows])
@@ -52,7 +52,7 @@ def trained(
         yield network
 
 
-def logits(network: Any, pixels: UInt8[np.ndarray, "b side side 3"]) -> Float32[np.ndarray, "b g"]:
+def logits(network: Any, pixels: UInt8[np.ndarray, "b d d 3"]) -> Float32[np.ndarray, "b g"]:
     """What the network says of pictures as they are, in evaluation mode."""
     with torch.inference_mode(), _repeatable():
         network.eval()
@@ -62,7 +62,12 @@ def logits(network: Any, pixels: UInt8[np.ndarray, "b side side 3"]) -> Float32[
 
 def _made(width: int, classes: int) -> nn.Module:
     layers: list[nn.Module] = []
-    for before, after, halved in ((3, width, 2), (width, 2 * width, 2), (2 * width, 4 * width, 2), (4 * width, 4 * width, 0)):
+    for before, after, halved in (
+        (3, width, 2),
+        (width, 2 * width, 2),
+        (2 * width, 4 * width, 2),
+        (4 * width, 4 * width, 0),
+    ):
         layers += [nn.Conv2d(before, after, 3, padding=1, bias=False), *([nn.MaxPool2d(2)] if halved else [])]
         layers += [nn.BatchNorm2d(after), nn.ReLU()]
     return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4 * width, classes))
@@ -71,12 +76,14 @@ def _made(width: int, classes: int) -> nn.Module:
 def _share(step: int, steps: int, course: Course) -> float:
     """The share of the rate at a step: rising through the first epoch, then steady or along half a cosine to zero."""
     rising = min(1.0, (step + 1) / steps)
-    return rising * (0.5 + 0.5 * math.cos(math.pi * step / (steps * course.epochs)) if course.schedule == "cosine" else 1.0)
+    return rising * (
+        0.5 + 0.5 * math.cos(math.pi * step / (steps * course.epochs)) if course.schedule == "cosine" else 1.0
+    )
 
 
 def _augmented(
-    pixels: UInt8[np.ndarray, "b side side 3"], augment: str, rng: np.random.Generator
-) -> UInt8[np.ndarray, "b side side 3"]:
+    pixels: UInt8[np.ndarray, "b d d 3"], augment: str, rng: np.random.Generator
+) -> UInt8[np.ndarray, "b d d 3"]:
     """Pictures cut out of themselves with a black edge of an eighth around, and half of them mirrored."""
     if augment == "none":
         return pixels
@@ -92,7 +99,7 @@ def _augmented(
     return np.where(mirrored[:, None, None, None], cut[:, :, ::-1], cut)
 
 
-def _placed(pixels: UInt8[np.ndarray, "b side side 3"]) -> Tensor:
+def _placed(pixels: UInt8[np.ndarray, "b d d 3"]) -> Tensor:
     """Pixels as the network reads them: channels first, about -2 to 2."""
     whole = torch.from_numpy(np.ascontiguousarray(pixels)).to(_place())
     return (whole.permute(0, 3, 1, 2).float() / 255 - 0.5) / 0.25
@@ -108,7 +115,7 @@ def _repeatable() -> Iterator[None]:
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        with torch.backends.cudnn.flags(deterministic=True, benchmark=False, allow_tf32=False):
+        with torch.backends.cudnn.flags(enabled=True, deterministic=True, benchmark=False, allow_tf32=False):
             yield
     finally:
         torch.set_num_threads(before)

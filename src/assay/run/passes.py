@@ -37,6 +37,7 @@ from assay.run.workers import Workers
 from assay.types import Batch, Texts, join_texts
 
 PORTION = 1 << 20  # bytes of text after which what a network says is kept
+PORTION_ROWS = 2048  # or so many rows: captions are short, and their pictures are not
 
 
 class Watch(Protocol):
@@ -296,7 +297,7 @@ class Pool(Rows):
         first, stop = self.count().ranges[number]
         living = self.living[first:stop]
         sizes = np.where(living, self.count().sizes[first:stop], 0)
-        which = np.cumsum(sizes) // PORTION
+        which = np.cumsum(sizes) // PORTION + np.cumsum(living) // PORTION_ROWS
         numbers = np.unique(which[living]).tolist() or [0]
         masks = [self.count().padded((which == one) & living, number) for one in numbers]
         return [

@@ -38,7 +38,8 @@ def of_domains(method: str, signals: Signals, rng: np.random.Generator) -> dict[
     sizes = np.bincount(source)
     if not sizes.all():
         raise InputError(
-            f"{method} needs a row in each of its {len(sizes)} domains; domain {int(sizes.argmin())} is empty: number only those there are"
+            f"{method} needs a row in each of its {len(sizes)} domains; domain {int(sizes.argmin())} is empty: "
+            "number only those that have rows"
         )
     return {
         "source": source,
@@ -67,7 +68,9 @@ def next_rows(state: State, domains: Int[np.ndarray, "b"]) -> Int64[np.ndarray, 
     for domain in np.unique(domains).tolist():
         here = np.flatnonzero(domains == domain)
         start, stop = state["starts"][domain : domain + 2].tolist()
-        places = in_order(int(taken[domain]) + np.arange(len(here)), stop - start, word_of(int(state["key"][0]) + domain))
+        places = in_order(
+            int(taken[domain]) + np.arange(len(here)), stop - start, word_of(int(state["key"][0]) + domain)
+        )
         found[here] = state["rows"][start + places]
     return found
 

@@ -7,8 +7,9 @@ the web. The learning rate goes on as it would have: there is no second warm-up.
 0) tells what it is worth, at the cost of the last phase only.
 
 Guarantee: the stream is a function of seed and rows; rows of a domain come without repetition until it is exhausted, over
-both phases. A small domain of large weight is read several times over: its rows are few, whatever its weight. Source: Blakeney, Paul, Larsen, Owen, Frankle, Does your data spark joy? Performance gains from domain
-upsampling at the end of training, 2024, https://arxiv.org/abs/2406.03476: 5 to 30 % were tried, 10 to 20 % were best.
+both phases. A small domain of large weight is read several times over: its rows are few, whatever its weight.
+Source: Blakeney, Paul, Larsen, Owen, Frankle, Does your data spark joy? Performance gains from domain upsampling at the end of
+training, 2024, https://arxiv.org/abs/2406.03476: 5 to 30 % were tried, 10 to 20 % were best.
 """
 
 from __future__ import annotations
@@ -87,14 +88,13 @@ class DomainUpsampling(Sampler):
         return state["before" if done < self.steps - int(self.share * self.steps + 0.5) else "after"]
 
 
-def _mixture(
-    name: str, given: tuple[float, ...], otherwise: Float64[np.ndarray, "g"]
-) -> Float64[np.ndarray, "g"]:
+def _mixture(name: str, given: tuple[float, ...], otherwise: Float64[np.ndarray, "g"]) -> Float64[np.ndarray, "g"]:
     if not given:
         return _parts.normalised(otherwise)
     weights = np.array(given, np.float64)
     if weights.shape != otherwise.shape or not np.isfinite(weights).all() or (weights < 0).any() or not weights.any():
         raise RecipeError(
-            f"domain_upsampling: {name} must be a weight for each of {len(otherwise)} domains, none negative, one above 0; got {given}"
+            f"domain_upsampling: {name} must be a weight for each of {len(otherwise)} domains, none negative and one above 0; "
+            f"got {given}"
         )
     return _parts.normalised(weights)

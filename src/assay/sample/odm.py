@@ -48,7 +48,7 @@ class Odm(Sampler):
     >>> odm = Odm(warmup=0)
     >>> state = odm.init(Signals({"source": np.array([0, 0, 0, 1])}), np.random.default_rng(0))
     >>> odm.update(state, np.array([3]), Signals({"loss": np.array([2.0])}))["weights"][0].round(3).tolist()
-    [0.474, 0.526]
+    [0.483, 0.517]
     """
 
     needs: ClassVar[tuple[str, ...]] = ("source",)
@@ -74,7 +74,9 @@ class Odm(Sampler):
         state = _parts.of_domains("odm", signals, rng)
         first = _parts.shares(state)
         if len(first) < 2:
-            raise InputError("odm chooses among domains and needs two or more; got one: name the field that tells them apart")
+            raise InputError(
+                "odm chooses among domains and needs two or more; got one: name the field that tells them apart"
+            )
         weights = np.tile(first, (self.ahead + 1, 1))
         return {**state, "reward": np.zeros(len(first)), "weights": weights, "step": np.zeros(1, np.int64)}
 

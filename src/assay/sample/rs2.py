@@ -42,7 +42,8 @@ class Rs2(Sampler):
     >>> rs2, rng = Rs2(share=0.5), np.random.default_rng(0)
     >>> state = rs2.init(Signals({"row_hash": np.arange(4, dtype=np.uint64)}), rng)
     >>> first = rs2.propose(state, 8, rng)
-    >>> sorted([*first, *rs2.propose(rs2.update(state, first, Signals({})), 8, rng)])
+    >>> second = rs2.propose(rs2.update(state, first, Signals({})), 8, rng)
+    >>> sorted([*first.tolist(), *second.tolist()])
     [0, 1, 2, 3]
     """
 

@@ -82,7 +82,14 @@ class SkillIt(Sampler):
         first = prior if self.variant == "reference" and not self.targets else np.ones(count)
         weights = self._weights(self._graph(count), prior, first)
         history = np.zeros((0, count))
-        return {**state, **_nothing(count), "prior": prior, "history": history, "weights": weights, "step": np.zeros(1, np.int64)}
+        return {
+            **state,
+            **_nothing(count),
+            "prior": prior,
+            "history": history,
+            "weights": weights,
+            "step": np.zeros(1, np.int64),
+        }
 
     def propose(self, state: State, size: int, rng: np.random.Generator) -> Int64[np.ndarray, "b"]:
         """Rows whose skills are drawn one by one."""
@@ -113,7 +120,9 @@ class SkillIt(Sampler):
         if "domain_loss" in measured.columns:
             told = np.asarray(measured["domain_loss"], np.float64)[0]
             if np.isinf(told).any():
-                raise InputError("skill_it needs finite losses; got inf: go back to a checkpoint and lower the learning rate")
+                raise InputError(
+                    "skill_it needs finite losses; got inf: go back to a checkpoint and lower the learning rate"
+                )
             found["validated"] = np.where(np.isnan(told), found["validated"], told)
         if "loss" in measured.columns:
             means, _ = _parts.losses_of("skill_it", state, rows, measured.columns)
@@ -127,7 +136,9 @@ class SkillIt(Sampler):
         losses = np.where(np.isnan(state["validated"]), trained, state["validated"])
         known = ~np.isnan(losses)
         if not known.any():
-            raise InputError(f"skill_it needs losses within every round of {self.every} batches; none was reported in this one")
+            raise InputError(
+                f"skill_it needs losses within every round of {self.every} batches; none was reported in this one"
+            )
         old = state["history"][-1] if len(state["history"]) else np.full(len(losses), losses[known].mean())
         return np.where(known, losses, old)
 

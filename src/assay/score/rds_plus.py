@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal, final
 
 import numpy as np
-from jaxtyping import Float64
+from jaxtyping import Float32, Float64
 
 from assay.contracts import Rows, Scorer
 from assay.errors import InputError, RecipeError
@@ -89,7 +89,7 @@ class _Examples:
 
     of: str
 
-    def __call__(self, batch: Batch) -> np.ndarray:
+    def __call__(self, batch: Batch) -> Float32[np.ndarray, "k d"]:
         return np.asarray(batch.columns[self.of], np.float32)
 
 

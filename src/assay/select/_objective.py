@@ -6,8 +6,9 @@
     stochastic   in each round the best of (n / k) ln(1 / ε) rows drawn at random: at least 1 - 1/e - ε of the best in expectation
                  (Mirzasoleiman et al., Lazier than lazy greedy, 2015, https://arxiv.org/abs/1409.7938)
 
-Plain and lazy reach at least 1 - 1/e of the best set of k rows (Nemhauser, Wolsey and Fisher, 1978, https://doi.org/10.1007/BF01588971),
-and a smaller budget is a prefix. The order ends at the first row that does not fit, as every ranking here does. Ties go to the first row.
+Plain and lazy reach at least 1 - 1/e of the best set of k rows (Nemhauser, Wolsey and Fisher, 1978,
+https://doi.org/10.1007/BF01588971), and a smaller budget is a prefix. The order ends at the first row that does not fit, as
+every ranking here does. Ties go to the first row.
 """
 
 from __future__ import annotations
@@ -91,7 +92,12 @@ def _lazy(objective: Objective, price: np.ndarray | None, n: int) -> Iterator[Pi
 
 
 def _stochastic(
-    objective: Objective, price: np.ndarray | None, order: np.ndarray, expected: int, epsilon: float, rng: np.random.Generator
+    objective: Objective,
+    price: np.ndarray | None,
+    order: np.ndarray,
+    expected: int,
+    epsilon: float,
+    rng: np.random.Generator,
 ) -> Iterator[Pick]:
     state, left, remain = objective.start(), order.copy(), len(order)
     size = max(1, math.ceil(len(order) / max(expected, 1) * math.log(1 / epsilon)))
@@ -109,3 +115,4 @@ def _stochastic(
 
 def _expected(limit: Limit, n: int) -> int:
     """About how many rows the budget will buy."""
+    return min(n, limit.amount if limit.unit == "examples" else round(limit.amount * n / max(1, limit.total)))

@@ -18,6 +18,7 @@ https://arxiv.org/abs/2210.15809 (k = 50; β rises with the pruning: none at 50 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import ClassVar, final
 
 import numpy as np
@@ -60,7 +61,9 @@ class Ccs(Selector):
 
     def __post_init__(self) -> None:
         if not 0 <= self.beta < 1 or self.strata < 1:
-            raise RecipeError(f"ccs: beta must lie in [0, 1) and strata be at least 1; got {self.beta} and {self.strata}")
+            raise RecipeError(
+                f"ccs: beta must lie in [0, 1) and strata be at least 1; got {self.beta} and {self.strata}"
+            )
         if self.variant not in ("paper", "reference") or self.balance not in ("none", "class"):
             raise RecipeError(
                 f"ccs: variant must be paper or reference, and balance none or class; got {self.variant!r} and {self.balance!r}"
@@ -74,7 +77,9 @@ class Ccs(Selector):
     def select(self, signals: Signals, groups: Groups | None, limit: Limit, rng: np.random.Generator) -> Selection:
         """Cut, then strata, of all rows or of each class; RecipeError where classes are asked for and there are none."""
         if self.balance == "class" and groups is None:
-            raise RecipeError("ccs: balance = 'class' needs a class for every row; got none: name its field with --source-field")
+            raise RecipeError(
+                "ccs: balance = 'class' needs a class for every row; got none: name its field with --source-field"
+            )
         score, keys = signals["score"], uniform(int(rng.integers(2**63)), signals["row_hash"])
         margin = signals[self.margin] if self.margin else score
         by_margin = np.lexsort((keys, margin))  # NaN last: a row of which no margin is known is not cut
@@ -92,13 +97,17 @@ class Ccs(Selector):
         return Selection(rows, score[rows].astype(np.float64), np.ones(len(rows)), False, told)
 
     def _spread(
-        self, rows: Int64[np.ndarray, "j"], score: Float64[np.ndarray, "n"], keys: Float64[np.ndarray, "n"], limit: Limit
+        self,
+        rows: Int64[np.ndarray, "j"],
+        score: Float64[np.ndarray, "n"],
+        keys: Float64[np.ndarray, "n"],
+        limit: Limit,
     ) -> tuple[Int64[np.ndarray, "k"], Int64[np.ndarray, "r"]]:
         """Rows chosen out of `rows`, whose costs `limit` has, and those that no stratum holds."""
         places = strata_of(score[rows], self.strata, self.variant)
         order = np.lexsort((keys[rows], places))
         edges = np.searchsorted(places[order], np.arange(self.strata + 1))
-        strata = [order[start:stop] for start, stop in zip(edges[:-1], edges[1:], strict=True)]
+        strata = [order[start:stop] for start, stop in pairwise(edges.tolist())]
         chosen, amount = [np.zeros(0, np.int64)], limit.amount
         for number, stratum in enumerate(sorted(strata, key=lambda one: int(limit.cost[one].sum()))):
             part = Limit(amount // (self.strata - number), limit.unit, limit.cost).prefix(stratum)
@@ -110,8 +119,8 @@ class Ccs(Selector):
 def strata_of(score: Float64[np.ndarray, "n"], strata: int, variant: str) -> Int64[np.ndarray, "n"]:
     """The stratum of each score, of equal widths; `strata` itself for one that the reference's last stratum leaves out.
 
-    >>> strata_of(np.array([-3.0, -2.0, -1.0]), 2, "paper").tolist(), strata_of(np.array([-3.0, -2.0, -1.0]), 2, "reference").tolist()
-    ([0, 1, 1], [0, 1, 2])
+    >>> [strata_of(np.array([-3.0, -2.0, -1.0]), 2, variant).tolist() for variant in ("paper", "reference")]
+    [[0, 1, 1], [0, 1, 2]]
     """
     if not len(score):
         return np.zeros(0, np.int64)

@@ -7,15 +7,17 @@
               squared_correlation    corr(x_i, x_j)²            apricot's "corr"
               euclidean              max |x - y|² - |x_i - x_j|²      apricot's, and CRAIG's with squared distances
 
-With `neighbours` > 0 a row counts only its so many nearest (itself among them): s(i, j) = 0 for all others, which takes 8 bytes for each
-instead of 4 n for each row, and a fraction of the time. They are looked for by cosine, so that of `squared_` similarities the opposite
-rows of large negative cosine are left out; `euclidean` takes the maximum over the distances found.
+With `neighbours` > 0 a row counts only its so many nearest (itself among them): s(i, j) = 0 for all others, which takes 8
+bytes for each instead of 4 n for each row, and a fraction of the time. They are looked for by cosine, so that of `squared_`
+similarities the opposite rows of large negative cosine are left out; `euclidean` takes the maximum over the distances found.
 
-Guarantee: greedy reaches at least 1 - 1/e of the best f of any k rows; lazy greedy chooses what plain greedy does, and both are nested.
-With `cost = "scaled"` the row of most gain for its bytes (or tokens) is next, else the cost only says where the order ends; either way a
-prefix of one order. Distinct rows, gains that do not grow (stochastic greedy's may), ties by row.
-Source: Mirchandani and Francis, Discrete location theory, 1990; for data Lin and Bilmes, 2011, https://aclanthology.org/P11-1052/, Wei et al.,
-2015, https://proceedings.mlr.press/v37/wei15.html, and CRAIG, Mirzasoleiman et al., 2020, https://arxiv.org/abs/1906.01827 (the weights).
+Guarantee: greedy reaches at least 1 - 1/e of the best f of any k rows; lazy greedy chooses what plain greedy does, and both
+are nested.
+With `cost = "scaled"` the row of most gain for its bytes (or tokens) is next, else the cost only says where the order ends;
+either way a prefix of one order. Distinct rows, gains that do not grow (stochastic greedy's may), ties by row.
+Source: Mirchandani and Francis, Discrete location theory, 1990; for data Lin and Bilmes, 2011,
+https://aclanthology.org/P11-1052/, Wei et al., 2015, https://proceedings.mlr.press/v37/wei15.html, and CRAIG, Mirzasoleiman
+et al., 2020, https://arxiv.org/abs/1906.01827 (the weights).
 """
 
 from __future__ import annotations
@@ -33,7 +35,8 @@ from assay.types import Groups, Limit, Selection, Signals
 
 DENSE = 32_768  # rows of which all pairs are held, in 4 GB
 _CHOICES = {
-    "similarity": tuple(_facility.HOW), "optimizer": _objective.OPTIMIZERS, "cost": ("ignored", "scaled"), "weights": ("one", "cluster_sizes"),
+    "similarity": tuple(_facility.HOW), "optimizer": _objective.OPTIMIZERS,
+    "cost": ("ignored", "scaled"), "weights": ("one", "cluster_sizes"),
 }  # fmt: skip
 
 
@@ -70,7 +73,9 @@ class FacilityLocation(Selector):
     def __post_init__(self) -> None:
         for name, known in _CHOICES.items():
             if getattr(self, name) not in known:
-                raise RecipeError(f"facility_location: {name} must be one of {', '.join(known)}; got {getattr(self, name)!r}")
+                raise RecipeError(
+                    f"facility_location: {name} must be one of {', '.join(known)}; got {getattr(self, name)!r}"
+                )
         if not 0 <= self.neighbours <= 10_000:
             raise RecipeError(f"facility_location: neighbours must be from 0 to 10,000; got {self.neighbours}")
         if not 0 < self.epsilon < 1:
@@ -88,7 +93,9 @@ class FacilityLocation(Selector):
         vectors, here = clusters.Vectors(signals[self.of], rows, _facility.HOW[self.similarity]), limit.take(rows)
         price = np.maximum(here.cost, 1).astype(np.float64) if self.cost == "scaled" else None
         order = np.argsort(signals["row_hash"][rows], kind="stable")
-        chosen, gains = _objective.greedy(self.objective(vectors), here, self.optimizer, price, order, self.epsilon, rng)
+        chosen, gains = _objective.greedy(
+            self.objective(vectors), here, self.optimizer, price, order, self.epsilon, rng
+        )
         lacking = {} if known.all() else {f"facility_location: no vector in {self.of}": np.flatnonzero(~known)}
         weights = np.ones(len(chosen)) if self.weights == "one" else _facility.sizes(vectors, chosen, self.similarity)
         return Selection(rows[chosen], gains, weights, self.optimizer != "stochastic", lacking)

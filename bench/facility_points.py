@@ -1,0 +1,63 @@
+"""Points for `bench_facility.py`, one choice among them by Assay, and what a choice is worth.
+
+Usage: facility_points.py POINTS.npy K OPTIMIZER NEIGHBOURS, prints seconds, then the rows; compiling is warmed up before.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+WIDTH, HEAPS = 384, 300
+
+
+def points(path: Path, n: int) -> Path:
+    """Vectors of length one around a few hundred centres, float32, made once."""
+    if not path.exists():
+        rng = np.random.default_rng(0)
+        centres = rng.normal(size=(HEAPS, WIDTH))
+        out = np.lib.format.open_memmap(path, "w+", np.float32, (n, WIDTH))
+        for start in range(0, n, 10_000):
+            block = centres[rng.integers(0, HEAPS, min(10_000, n - start))] + rng.normal(
+                size=(min(10_000, n - start), WIDTH)
+            )
+            out[start : start + len(block)] = block / np.linalg.norm(block, axis=1, keepdims=True)
+        out.flush()
+    return path
+
+
+def value(vectors: np.ndarray, rows: list[int]) -> float:
+    """Σ_i max_j cos(x_i, x_j)² over all points, whatever a method has looked at."""
+    chosen, total = vectors[rows], 0.0
+    for start in range(0, len(vectors), 4_096):
+        similarity = (vectors[start : start + 4_096] @ chosen.T) ** 2
+        total += float(similarity.max(axis=1).sum(dtype=np.float64))
+    return total
+
+
+def main() -> None:
+    """Choose K of the points."""
+    from assay.select.facility_location import FacilityLocation
+    from assay.types import Limit, Signals
+
+    path, k, optimizer, neighbours = sys.argv[1], int(sys.argv[2]), sys.argv[3], int(sys.argv[4])
+
+    def choose(vectors: np.ndarray, count: int) -> list[int]:
+        method = FacilityLocation(similarity="squared_cosine", optimizer=optimizer, neighbours=neighbours)
+        signals = Signals({"embed": vectors, "row_hash": np.arange(len(vectors), dtype=np.uint64)})
+        limit = Limit(count, "examples", np.ones(len(vectors), np.int64))
+        return method.select(signals, None, limit, np.random.default_rng(0)).rows.tolist()
+
+    vectors = np.load(path, mmap_mode="r").view(np.ndarray)
+    choose(np.array(vectors[:200]), 5)
+    started = time.perf_counter()
+    rows = choose(vectors, k)
+    print(json.dumps({"seconds": time.perf_counter() - started, "rows": rows}))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,255 @@
+"""Do regressions on small trials say which mixtures are better? The published runs of RegMix, and fresh n-gram models of our own.
+
+    python bench/prove_mixtures.py ../shared/data                          writes bench/results/mixtures.json
+    python bench/prove_mixtures.py ../shared/data --fit 8 --test 4 --units 20kB      the same, tiny
+    python bench/prove_mixtures.py ../shared/data --golden tests/goldens/regmix_runs.csv.gz   only writes the tests' golden
+
+(a) RegMix's 512 runs of one million parameters are learnt, and the losses of its 256 test runs predicted: 13 rank correlations
+and the optimum, each beside what the authors print. `paper` is what Assay does instead: it stops by a fifth of the 512 and not by
+the test runs. Least squares of the loss on the mixture stands beside, and all of them on the runs of 60 million and one billion
+parameters.
+
+(b) On 16 domains of the shared text, mixtures are tried on n-gram models by the machinery of `assay mix`: what is learnt from
+`--fit` of them is asked for `--test` others. The held-out text is every tenth document of each of the largest domains, a loss
+each, and leaves the pool. Trials are kept in bench/data/mixtures, so that a killed run goes on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import gzip
+import io
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from harness import WORK, record
+from trials import load
+
+from assay import mixing
+from assay.errors import InputError
+from assay.io.store import Store
+from assay.mix.data_mixing_law import DataMixingLaw
+from assay.mix.regmix import RegMix
+from assay.opening import open_pool
+from assay.recipe import Read
+from assay.run.local import Local
+from assay.types import Mixture, Trials
+
+SPEARMAN = (99.6, 99.71, 99.08, 99.45, 97.2, 99.77, 99.73, 99.18, 98.92, 96.87, 98.51, 99.19, 99.12)
+PRIOR = np.array([
+    0.11328527, 0.07960865, 0.00391349, 0.1853759, 0.05108136, 0.01596293, 0.10175077, 0.00370752, 0.06652935, 0.00175077,
+    0.02708548, 0.23686921, 0.01184346, 0.00792997, 0.00803296, 0.03882595, 0.04644696,
+])  # fmt: skip
+OPTIMUM = {"pile_cc": 0.890924344, "ubuntu_irc": 0.0614285142, "pubmed_abstracts": 0.0123006293}
+LARGEST = 6  # domains that have a loss
+SEED = 20241
+
+
+def columns(path: Path) -> tuple[list[str], dict[int, list[str]]]:
+    """Names of the columns and the lines by their index."""
+    head, *lines = csv.reader(path.read_text("utf-8").splitlines())
+    return head[1:], {int(line[0]): line[1:] for line in lines}
+
+
+def runs(data: Path, kind: str) -> tuple[tuple[str, ...], tuple[str, ...], np.ndarray, np.ndarray]:
+    """Domains, losses, mixtures (r, g) and losses (r, t) of published runs."""
+    set_, size = kind.split("_")
+    domains, mixtures = columns(data / "numeric" / f"regmix_{set_}_mixture_{size}.csv")
+    losses, reached = columns(data / "numeric" / f"regmix_{set_}_pile_loss_{size}.csv")
+    order = sorted(mixtures)
+    names = tuple(name.removeprefix("train_the_pile_") for name in domains)
+    said = tuple(name.removeprefix("metric/the_pile_").removesuffix("_val_loss") for name in losses)
+    return names, said, np.array([mixtures[k] for k in order], float), np.array([reached[k] for k in order], float)
+
+
+def golden(data: Path, path: Path) -> None:
+    """Training and test runs in one table, digits as published."""
+    out = io.StringIO()
+    table = csv.writer(out, lineterminator="\n")
+    for number, set_ in enumerate(("train", "test")):
+        domains, mixtures = columns(data / "numeric" / f"regmix_{set_}_mixture_1m.csv")
+        losses, reached = columns(data / "numeric" / f"regmix_{set_}_pile_loss_1m.csv")
+        if not number:
+            parts = [f"weight:{name.removeprefix('train_the_pile_')}" for name in domains]
+            said = [f"loss:{name.removeprefix('metric/the_pile_').removesuffix('_val_loss')}" for name in losses]
+            table.writerow(["set", "index", *parts, *said])
+        table.writerows([set_, at, *mixtures[at], *reached[at]] for at in sorted(mixtures))
+    path.write_bytes(gzip.compress(out.getvalue().encode("utf-8"), 9, mtime=0))
+
+
+def spearman(predicted: np.ndarray, reached: np.ndarray) -> list[float]:
+    """Rank correlation of each loss, in percent."""
+    from scipy.stats import spearmanr
+
+    return [
+        round(100 * float(spearmanr(one, other).statistic), 2) if np.ptp(one) else float("nan")
+        for one, other in zip(predicted.T, reached.T, strict=True)
+    ]
+
+
+def least_squares(trials: Trials, mixtures: np.ndarray) -> np.ndarray:
+    """Losses as straight lines in the mixture."""
+    return mixtures @ np.linalg.lstsq(trials.spent, trials.losses, rcond=None)[0]
+
+
+def published(data: Path) -> dict[str, Any]:
+    """(a)"""
+    names, losses, spent, reached = runs(data, "train_1m")
+    _, _, tested, truth = runs(data, "test_1m")
+    learnt, rng = Trials(names, spent, reached), np.random.default_rng(SEED)
+    everything = Trials(names, np.concatenate([spent, tested]), np.concatenate([reached, truth]))
+    reference = RegMix(variant="reference", held=len(tested) / len(everything))
+    ours = spearman(reference.forecast(everything, tested, rng), truth)
+    pile_cc = losses.index("pile_cc")
+    one = Trials(names, everything.spent, everything.losses[:, [pile_cc]])
+    answer = reference.weights(one, PRIOR * 1e4, np.random.RandomState(42))  # the notebook's generator
+    optimum = {name: round(float(answer.weights[names.index(name)]), 10) for name in OPTIMUM}
+    others = {
+        "paper": spearman(RegMix().forecast(learnt, tested, rng), truth),
+        "data_mixing_law": spearman(DataMixingLaw().forecast(learnt, tested, rng), truth),
+        "least_squares": spearman(least_squares(learnt, tested), truth),
+    }
+    for at, name in enumerate(losses):
+        beside = ", ".join(f"{method} {found[at]:.2f}" for method, found in others.items())
+        print(f"   {name}: {ours[at]:.2f}, published {SPEARMAN[at]:.2f}; {beside}")
+    print(f"   optimum {optimum}, published {OPTIMUM}")
+    larger = {size: _larger(data, size, learnt, pile_cc) for size in ("60m", "1B")}
+    print(f"   Pile-CC on larger models: {larger}")
+    same = tuple(ours) == SPEARMAN and all(abs(optimum[name] - OPTIMUM[name]) < 1e-9 for name in OPTIMUM)
+    return {
+        "losses": losses, "regmix": ours, "published": SPEARMAN, **others, "optimum": optimum, "published_optimum": OPTIMUM,
+        "equal": same, "larger": larger,
+    }  # fmt: skip
+
+
+def _larger(data: Path, size: str, learnt: Trials, at: int) -> dict[str, float]:
+    """Rank correlation of what small models foretell with what larger ones reached, of one loss."""
+    _, _, mixtures, truth = runs(data, f"test_{size}")
+    one, rng = Trials(learnt.names, learnt.spent, learnt.losses[:, [at]]), np.random.default_rng(SEED)
+    found = {
+        "regmix": RegMix().forecast(one, mixtures, rng),
+        "data_mixing_law": DataMixingLaw().forecast(one, mixtures, rng),
+        "least_squares": least_squares(one, mixtures),
+    }
+    return {name: spearman(predicted, truth[:, [at]])[0] for name, predicted in found.items()}
+
+
+def laid(data: Path, work: Path) -> tuple[Path, list[Path]]:
+    """The pool without its held-out documents, and these, a file for each of the largest domains."""
+    rows = load(data / "text" / "pool_mixed.jsonl.zst")
+    sizes: dict[str, int] = {}
+    for row in rows:
+        sizes[row["source"]] = sizes.get(row["source"], 0) + len(row["text"].encode())
+    largest = sorted(sizes, key=lambda name: -sizes[name])[:LARGEST]
+    held: dict[str, list[dict[str, Any]]] = {name: [] for name in largest}
+    kept, seen = [], dict.fromkeys(sizes, 0)
+    for row in rows:
+        name = row["source"]
+        seen[name] += 1
+        (held[name] if name in held and seen[name] % 10 == 0 else kept).append(row)
+    work.mkdir(parents=True, exist_ok=True)
+    paths = [work / f"{name}.jsonl" for name in largest]
+    for path, some in [(work / "pool.jsonl", kept), *zip(paths, held.values(), strict=True)]:
+        text = "".join(
+            json.dumps({"text": row["text"], "source": row["source"]}, ensure_ascii=False) + "\n" for row in some
+        )
+        if not path.exists() or path.read_text("utf-8") != text:
+            path.write_text(text, "utf-8")
+    return work / "pool.jsonl", paths
+
+
+def fresh(data: Path, fit: int, test: int, units: str) -> dict[str, Any]:
+    """(b)"""
+    work = WORK / "mixtures"
+    pool_path, held = laid(data, work / "text")
+    out = work / f"{fit}-{test}-{units}"
+    asked = mixing.MixAsked(
+        tuple(map(str, held)), domains="source", tried=fit + test, units=units, decontaminate=True, seed=SEED
+    )
+    with Local(None) as local:
+        pool = open_pool((str(pool_path),), Read(source_field="source"), Store(out / "store"), local, told)
+        method = RegMix(tried=fit + test)
+        found = mixing.made(pool, asked, method, out, local)
+        assert found.bench is not None and found.ground is not None
+        proposed = method.propose(found.ground.share, None, np.random.default_rng(SEED))
+        trials, moved = found.bench.trials(proposed, 0)
+        facts = compared(trials, found.losses, fit)
+        answer = answered(trials, fit, found.ground.limits(asked.epochs_limit))
+        measured = found.bench.trials([answer, found.ground.share], fit + test)[0].losses.mean(1)
+    facts |= {"fit": fit, "test": test, "units": units, "domains": len(trials.names), "moved": moved}
+    facts |= {"answer": round(float(measured[0]), 5), "pool": round(float(measured[1]), 5)}
+    print(
+        f"   {facts['method']} on them: {facts['answer']} bits per byte, the pool as it is {facts['pool']}, "
+        + _best(trials)
+    )
+    return facts
+
+
+def _best(trials: Trials) -> str:
+    return f"the best of {len(trials)} trials {trials.losses.mean(1).min():.5f}"
+
+
+def told(stage: str, done: int, total: int, unit: str = "bytes", loss: float = 0.0) -> None:
+    """One line for every sixteenth of the trials."""
+    if unit == "mixtures" and done % max(1, total // 16) == 0:
+        print(f"   {stage}: {done} of {total}", flush=True)
+
+
+def compared(trials: Trials, losses: tuple[str, ...], fit: int) -> dict[str, Any]:
+    """Rank correlation with the trials that were not learnt from, of each loss, and of their mean."""
+    learnt = Trials(trials.names, trials.spent[:fit], trials.losses[:fit])
+    asked, truth, rng = trials.spent[fit:], trials.losses[fit:], np.random.default_rng(SEED)
+    facts: dict[str, Any] = {"losses": losses, "method": method_for(fit)}
+    for name, forecast in (
+        ("regmix", lambda: RegMix().forecast(learnt, asked, rng)),
+        ("data_mixing_law", lambda: DataMixingLaw().forecast(learnt, asked, rng)),
+        ("least_squares", lambda: least_squares(learnt, asked)),
+    ):
+        try:
+            predicted = forecast()
+        except InputError as error:
+            print(f"   {name}: {error}")
+            continue
+        facts[name] = spearman(predicted, truth)
+        facts[f"{name}_mean"] = spearman(predicted.mean(1, keepdims=True), truth.mean(1, keepdims=True))[0]
+        print(f"   {name}: {dict(zip(losses, facts[name], strict=True))}, mean of all {facts[f'{name}_mean']}")
+    return facts
+
+
+def method_for(fit: int) -> str:
+    """Trees where there are trials enough for them."""
+    return "regmix" if fit >= 50 else "least squares' best trial"
+
+
+def answered(trials: Trials, fit: int, limits: np.ndarray) -> Mixture:
+    """What is answered from the trials learnt from; where they are too few for trees, the trial that least squares likes best."""
+    learnt = Trials(trials.names, trials.spent[:fit], trials.losses[:fit])
+    if method_for(fit) == "regmix":
+        return RegMix().weights(learnt, mixing.within(learnt, limits), np.random.default_rng(SEED))
+    return Mixture(learnt.names, learnt.spent[least_squares(learnt, learnt.spent).mean(1).argmin()])
+
+
+def main() -> int:
+    """Both parts, printed and written; exit code 1 where a published number does not come out."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--fit", type=int, default=128)
+    parser.add_argument("--test", type=int, default=32)
+    parser.add_argument("--units", default="1MB")
+    parser.add_argument("--golden", type=Path)
+    asked = parser.parse_args()
+    if asked.golden:
+        golden(asked.data, asked.golden)
+        return 0
+    trained = fresh(asked.data, asked.fit, asked.test, asked.units)
+    known = published(asked.data)
+    record("mixtures", {"published": known, "fresh": trained})
+    return 0 if known["equal"] else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
