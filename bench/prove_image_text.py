@@ -4,12 +4,12 @@
     python bench/prove_image_text.py --pairs 120 --splits 1 --set epochs=3        to see that it runs
     python bench/prove_image_text.py --model clip-mini      another filter network; a folder with a CLIP is fine-tuned
 
-FxEmojis (CC BY 4.0) with their Unicode names: 30 per cent of the pairs, drawn by the seed of the split, are the clean target. Of the
-others half have the caption of another of them, and a tenth a picture of noise; the rest, two fifths, are sound. The command then
-trains dfn on the target and keeps the best 20 per cent; precision is the share of sound pairs among what is kept, at 5, 10, 15 and
-20 per cent, and `auc` the chance that a sound pair stands before a spoiled one. `clip_score` with the same network, untrained, is the
-control: it knows nothing. Writes bench/results/image_text.json; exit code 1 where dfn's precision at 20 per cent is not above the
-share of sound pairs in the pool by twice its standard error.
+FxEmojis (CC BY 4.0) with their Unicode names: 30 per cent of the pairs, drawn by the seed of the split, are the clean
+target. Of the others half have the caption of another of them, and a tenth a picture of noise; the rest, two fifths, are
+sound. The command trains dfn on the target and keeps the best 20 per cent; precision is the share of sound pairs among what
+is kept, at 5, 10, 15 and 20 per cent, and `auc` the chance that a sound pair stands before a spoiled one. `clip_score` with
+the same network, untrained, is the control: it knows nothing. Writes bench/results/image_text.json; exit code 1 where dfn's
+precision at 20 per cent is not above the share of sound pairs in the pool by twice its standard error.
 """
 
 from __future__ import annotations
@@ -85,7 +85,9 @@ def judged(found: np.ndarray, sound: np.ndarray) -> dict[str, float]:
     """Precision at the cuts, and the chance that a sound pair stands before a spoiled one."""
     order = np.argsort(-np.nan_to_num(found, nan=-2.0), kind="stable")
     precision = {f"precision at {cut:.0%}": float(sound[order[: int(cut * len(order))]].mean()) for cut in CUTS}
-    ahead = (found[sound][:, None] > found[~sound][None, :]).mean() + (found[sound][:, None] == found[~sound]).mean() / 2
+    ahead = (found[sound][:, None] > found[~sound][None, :]).mean() + (
+        found[sound][:, None] == found[~sound]
+    ).mean() / 2
     return {**precision, "auc": float(ahead)}
 
 
@@ -103,7 +105,9 @@ def split(rows: list[Pair], seed: int, asked: argparse.Namespace) -> list[dict]:
             found, seconds = scores(folder, method, *files, asked)
             made.append({"method": method, "split": seed, "pool": len(pool), "clean": len(clean), "sound": float(sound.mean()),
                          "seconds": round(seconds, 1), **judged(found, sound)})  # fmt: skip
-            print("  ", {key: round(value, 3) if isinstance(value, float) else value for key, value in made[-1].items()})
+            print(
+                "  ", {key: round(value, 3) if isinstance(value, float) else value for key, value in made[-1].items()}
+            )
     return made
 
 

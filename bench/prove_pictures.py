@@ -83,7 +83,7 @@ def one(
         for name, given in ways(asked, beta).items():
             out = folder / f"{seed}-{kept}-{name.replace(' ', '-')}"
             opened = assay.read(str(pool), source_field=asked.labels)
-            assay.select(opened, budget=f"{kept}%", out=out, seed=seed, store=folder / "store", workers=2, **given)
+            assay.select(opened, budget=f"{kept}%", out=out, seed=seed, store=folder / "store", workers=1, **given)
             chosen = pictures(out / "selected" / f"{POOL}.zip", asked.labels)
             with zipfile.ZipFile(out / "selected" / f"{POOL}.zip") as archive:
                 rows = [true[entry] for entry in archive.namelist()]

@@ -9,7 +9,7 @@ same initial weights, steps and learning rate; only the order of rows differs:
 
     plain   every row once before any comes again
     odm     the bandit over domains
-    rs2     a fresh tenth of the rows for each epoch
+    rs2     a fresh tenth of the rows for each epoch, with replacement (without, it is the plain arm in shorter epochs)
     static  the first of these tenths for every epoch: what RS2 is an answer to
 
 Judged in bits per byte on rows of each real domain that the pool does not hold; the tables give each
@@ -70,7 +70,7 @@ def arm_of(name: str, domains: list[str], steps: int, seed: int) -> Iterator[tup
     method, parameters = {
         "plain": ("rs2", {"share": 1.0}),
         "odm": ("odm", {"warmup": max(1, steps // 50)}),
-        "rs2": ("rs2", {"share": SHARE}),
+        "rs2": ("rs2", {"share": SHARE, "variant": "with_replacement"}),
         "static": ("rs2", {"share": SHARE}),
     }[name]
     sampler = assay.sampler(method=method, parameters=parameters, ahead=0, **given)

@@ -71,12 +71,24 @@ def tiny_clip(folder: Path, seed: int = 0, trained: bool = True) -> Path:
     import transformers
     from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
-    tower = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "projection_dim": 8}
+    tower = {
+        "hidden_size": 16,
+        "intermediate_size": 32,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "projection_dim": 8,
+    }
     words = sorted({word for _, text in pairs() for word in text.split()})
     known = dict.fromkeys(["<s>", "[UNK]", "</s>pad", *words, "a", "photo", "depicts", "</s>"])
     vocabulary = {word: place for place, word in enumerate(known)}
     end = vocabulary["</s>"]
-    text = {"vocab_size": len(vocabulary), "max_position_embeddings": 12, "bos_token_id": 0, "eos_token_id": end, "pad_token_id": 2}
+    text = {
+        "vocab_size": len(vocabulary),
+        "max_position_embeddings": 12,
+        "bos_token_id": 0,
+        "eos_token_id": end,
+        "pad_token_id": 2,
+    }
     config = transformers.CLIPConfig(
         text_config={**tower, **text}, vision_config={**tower, "image_size": 16, "patch_size": 8}, projection_dim=8
     )

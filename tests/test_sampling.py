@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -77,9 +78,9 @@ def test_the_same_seed_is_the_same_stream_and_another_another(method: str):
     assert made(method, seed=2**40 + 3)._first["key"] != made(method)._first["key"]
 
 
-@pytest.mark.parametrize(("workers", "prefetch"), [(0, None), (1, 2), (3, 2)])
+@pytest.mark.parametrize(("workers", "prefetch"), [(0, None), (1, 2), (2, 3)])
 def test_workers_and_prefetching_do_not_change_it(workers: int, prefetch: int | None):
-    """Three workers that fetch two each: as far ahead as `ahead` allows."""
+    """Two workers that fetch three each: as far ahead as `ahead` allows."""
     assert trained(made(), torchly(workers, prefetch), 40) == trained(made(), plainly, 40)
 
 
@@ -107,14 +108,14 @@ def test_a_restored_sampler_goes_on_with_the_same_stream(method: str, after: int
 
 
 KILLED = """
-import sys
+import json, sys
 from pathlib import Path
-sys.path.insert(0, sys.argv[1])
-import test_sampling as tests
-sampler = tests.made()
+import assay
+domains, losses = json.loads(sys.argv[1])
+sampler = assay.sampler(domains=domains, batch_size=4, ahead=6, seed=3, parameters={"warmup": 5})
 while True:
     for batch in sampler.batches():
-        sampler.report(tests.loss_of(batch))
+        sampler.report([losses[row] for row in batch])
         sampler.save(Path(sys.argv[2]))
 """
 
@@ -122,7 +123,8 @@ while True:
 def test_a_killed_training_goes_on_with_the_same_stream(tmp_path: Path):
     """SIGKILL at whatever moment it comes: the file that lies there is whole, and the rest of the stream is the same."""
     path = tmp_path / "sampler.safetensors"
-    child = subprocess.Popen([sys.executable, "-c", KILLED, str(Path(__file__).parent), str(path)])
+    told = json.dumps([DOMAINS, loss_of(range(100))])
+    child = subprocess.Popen([sys.executable, "-c", KILLED, told, str(path)])
     while not path.exists() and child.poll() is None:
         time.sleep(0.05)
     os.kill(child.pid, signal.SIGKILL)
@@ -244,8 +246,12 @@ def rows_in_memory() -> list[dict[str, Any]]:
 
 
 def test_rows_of_a_run_are_those_of_its_data_set(tmp_path: Path):
-    pool = jsonl(tmp_path / "pool.jsonl", rows_in_memory())
-    done(pool, "--source-field", "kind", "--method", "random", "--budget", "50%", "--out", tmp_path / "run")
+    """Rows of twelve files are numbered part-2 before part-10, and a data set has them the other way round."""
+    for number, part in enumerate(np.array_split(rows_in_memory(), 12), 1):
+        jsonl(tmp_path / f"pool/part-{number}.jsonl", part)
+    done(
+        tmp_path / "pool", "--source-field", "kind", "--method", "random", "--budget", "50%", "--out", tmp_path / "run"
+    )
     run = assay.Run(tmp_path / "run")
     rows = run.to_dataset()
     sampler = assay.sampler(run, batch_size=4, parameters={"warmup": 0})
@@ -254,7 +260,6 @@ def test_rows_of_a_run_are_those_of_its_data_set(tmp_path: Path):
         kinds = {rows[row]["kind"] for row in batch}
         assert len(kinds) == 1
         sampler.report(LOSSES[kinds.pop()])
-    assert [row["id"] for row in rows] == [row["id"] for row in run.to_torch()]
 
 
 def test_rows_of_a_pool_may_lie_in_memory_and_unreadable_ones_are_never_drawn():
@@ -434,7 +439,7 @@ def test_a_trainer_with_rs2_has_the_steps_of_its_share(tmp_path: Path):
     made("rs2").attach(trainer)
     trainer.train()
     assert trainer.state.global_step == 16 == trainer.state.max_steps and len(rows.seen) == 60 == len(set(rows.seen))
-    assert trainer.lr_scheduler.get_last_lr() == [0.0]
+    assert set(trainer.lr_scheduler.get_last_lr()) == {0.0}
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
+import polars as pl
 import xxhash
 from jaxtyping import Float64, Int64, Shaped
 
@@ -32,6 +33,8 @@ from assay import api, catalog
 from assay.contracts import Sampler, State
 from assay.errors import InputError, MissingExtra, RecipeError, RunError, suggest
 from assay.io import store, tensors
+from assay.io.sources import Shard
+from assay.io.writer import output_name
 from assay.runs import Run
 from assay.types import Signals
 
@@ -94,8 +97,8 @@ def _rows(
     if rows is None:
         raise RecipeError("sampler needs rows, a run or a pool, or the domains of rows; got neither")
     if isinstance(rows, Run):
-        labels = rows.selected.sort("row")["source"].to_numpy()
-        return labels.astype(object), np.arange(len(labels)), len(labels)
+        labels = _sources(rows)
+        return labels, np.arange(len(labels)), len(labels)
     pool = rows if isinstance(rows, api.Pool) else api.read(rows, source_field=source_field)
     table = pool.opened.count()
     numbers = np.flatnonzero(table.readable)
@@ -105,6 +108,17 @@ def _rows(
     if groups is None:
         return np.full(len(numbers), "", dtype=object), numbers, len(table)
     return np.array(groups.names, dtype=object)[groups.ids[numbers]], numbers, len(table)
+
+
+def _sources(run: Run) -> Shaped[np.ndarray, "n"]:
+    """The source of each selected row, in the order of `Run.to_dataset()`: files by name (part-10 before part-2, where rows are
+    numbered the other way), and in a file by row."""
+    write = run.recipe.write
+    form = tuple(None if word == "same" else word for word in (write.format, write.compression))
+    shards = [Shard(**{**told, "files": tuple(told["files"])}) for told in run.facts["shards"]]
+    files = {shard.name: output_name(shard, *form) for shard in shards}
+    chosen = run.selected.with_columns(file=pl.col("shard").replace_strict(files, return_dtype=pl.String))
+    return chosen.sort("file", "row")["source"].to_numpy().astype(object)
 
 
 def _built(

@@ -65,9 +65,15 @@ def test_the_score_is_the_cosine(folder: Path) -> None:
 
 def test_clipscore_is_clipped_scaled_and_prompted(folder: Path) -> None:
     prompted = by_hand(folder, [(image, f"A photo depicts {text}") for image, text in PAIRS])
-    found = scores(ClipScore(str(folder), "clipscore"), list(PAIRS))
-    np.testing.assert_allclose(found, 2.5 * np.maximum(prompted, 0), atol=5e-6)
-    assert (found == 0).any() and (found > 0).any() and not np.allclose(prompted, by_hand(folder, list(PAIRS)), atol=0.01)
+    assert not np.allclose(prompted, by_hand(folder, list(PAIRS)), atol=0.01)
+    method, rows = ClipScore(str(folder), "clipscore"), batch(list(PAIRS))
+    network = method.prepare({})
+    found = method.annotate(rows, {"prepared": network})["clip_score"]
+    np.testing.assert_allclose(np.asarray(found), 2.5 * np.maximum(prompted, 0), atol=5e-6)
+    network.module.text_projection.weight.data.neg_()  # all cosines change their sign
+    turned = np.asarray(method.annotate(rows, {"prepared": network})["clip_score"])
+    np.testing.assert_allclose(turned, 2.5 * np.maximum(-prompted, 0), atol=5e-6)
+    assert (turned == 0).any() and (np.asarray(found) > 0).any()
 
 
 def test_an_image_that_cannot_be_decoded_is_declined(folder: Path) -> None:
@@ -95,7 +101,9 @@ def test_wrong_words_are_refused(folder: Path) -> None:
         ClipScore(str(folder)).annotate(plain, {"prepared": None})
     pictures = Texts.of_bytes([image for image, _ in PAIRS[:2]])
     with pytest.raises(InputError, match="got rows without captions"):
-        ClipScore(str(folder)).annotate(Batch(rows, plain.hashes, {"text": pictures, "image": pictures}), {"prepared": None})
+        ClipScore(str(folder)).annotate(
+            Batch(rows, plain.hashes, {"text": pictures, "image": pictures}), {"prepared": None}
+        )
 
 
 def test_the_command_keeps_the_pairs_of_the_largest_score(folder: Path, tmp_path: Path) -> None:
@@ -109,7 +117,17 @@ def test_the_command_keeps_the_pairs_of_the_largest_score(folder: Path, tmp_path
     assert kept == [f"{row:04}.png" for row in chosen(run)]
     held = pa.table({"image": [image for image, _ in PAIRS], "caption": [text for _, text in PAIRS]})
     pq.write_table(held, tmp_path / "pairs.parquet")
-    done(tmp_path / "pairs.parquet", "--method", "clip_score", "--model", folder, "--budget", "25%", "--out", tmp_path / "two")
+    done(
+        tmp_path / "pairs.parquet",
+        "--method",
+        "clip_score",
+        "--model",
+        folder,
+        "--budget",
+        "25%",
+        "--out",
+        tmp_path / "two",
+    )
     assert ranked(tmp_path / "two") == ranked(run)
 
 

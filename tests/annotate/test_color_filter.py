@@ -125,7 +125,7 @@ def test_a_mean_so_that_length_alone_does_not_win() -> None:
 
 def test_the_conditional_model_goes_on_from_the_prior(tiny: str) -> None:
     """After few steps on sums it still knows words that the prior has learnt; a model of the sums alone does not."""
-    pool, target = PLAIN * 8, SUMS[:6]
+    pool, target = PLAIN * 4, SUMS[:6]
     found = {}
     for conditional in ("continued", "target"):
         method = ColorFilter(model=tiny, conditional=conditional)
@@ -146,7 +146,7 @@ def test_neither_order_nor_place_of_rows_changes_what_is_learnt(tiny: str) -> No
 
 def test_neither_batch_nor_padding_nor_order_changes_a_loss(tiny: str) -> None:
     method = ColorFilter(model=tiny)
-    found, asked = learnt(method, PLAIN[:10], SUMS[:10]), [*PLAIN[10:20], *SUMS[10:20], "", "a", "b " * 90]
+    found, asked = learnt(method, PLAIN[:5], SUMS[:5]), [*PLAIN[10:15], *SUMS[10:15], "", "a", "b " * 90]
     whole = scores(method, found, asked)
     alone = np.concatenate([scores(method, found, [text]) for text in asked])
     assert np.isfinite(whole).all() and np.abs(whole - alone).max() < 1e-5

@@ -20,6 +20,7 @@ from assay.models import embedding, language
 from assay.models.causal_config import SIZES
 from assay.models.causal_model import Causal
 from assay.models.embedding_network import pooled
+from assay.run import learnt
 from assay.types import Batch, Texts
 
 WORDS = "the cat sat on mat dog ran far old red".split()
@@ -197,6 +198,13 @@ def test_what_a_folder_asks_for_and_is_not_here_is_refused(
         Embed(str(bert)).prepare({})
 
 
+def test_pooling_that_is_asked_for_is_taken_whatever_the_folder_says(bert: Path):
+    plain = embed(Embed(str(bert), "last"), LINES)
+    sentence(bert, {"pooling_mode_max_tokens": True})
+    embedding.embedder_of.cache_clear()
+    np.testing.assert_allclose(embed(Embed(str(bert), "last"), LINES), plain, atol=1e-3)
+
+
 def test_nothing_that_could_run_code_is_opened(bert: Path, tmp_path: Path):
     torch.save(transformers.AutoModel.from_pretrained(bert).state_dict(), bert / "pytorch_model.bin")
     (bert / "model.safetensors").unlink()
@@ -288,7 +296,8 @@ def test_another_checkpoint_in_its_place_is_worked_anew(bert: Path, tmp_path: Pa
     np.testing.assert_allclose(first, (vectors @ aims.T).mean(axis=1), atol=2e-3)
     assert scored("again") == first
     write_bert(bert, 2)
-    language.content.cache_clear()
+    language.content.cache_clear()  # as in another process
+    learnt._prepared.cache_clear()
     assert not np.allclose(scored("other"), first, atol=1e-2)
 
 

@@ -27,7 +27,9 @@ def planted() -> dict[str, np.ndarray]:
 def followed(name: str, budget: int) -> np.ndarray:
     """The rows that the shipped recipe's steps choose, worked in order on the planted vectors."""
     signals, living = planted(), np.ones(N, bool)
-    for step in recipe.parse({"pool": "pool.jsonl", **gallery.load(name, {})}).steps:
+    tree = gallery.load(name, {})
+    tree["steps"][-1]["budget"] = f"{budget}"
+    for step in recipe.parse({"pool": "pool.jsonl", **tree}).steps:
         if step.kind == "group":
             method = catalog.build("group", step.name, step.parameters)
             read = {one: signals[one] for one in method.reads}

@@ -82,8 +82,8 @@ def test_of_a_chain_one_rule_drops_two_and_the_other_one() -> None:
 
 def test_the_farthest_of_a_cell_stays_unless_the_nearest_is_asked_for() -> None:
     vectors = np.ones((3, 2))
-    assert group(Semdedup(), vectors, 0, [0.1, 0.3, 0.2])["semdedup"].tolist() == [1, 0, 1]
-    assert group(Semdedup(first="nearest"), vectors, 0, [0.1, 0.3, 0.2])["semdedup"].tolist() == [0, 1, 1]
+    assert group(Semdedup(), vectors, 0, [0.1, 0.3, 0.2])["semdedup"].round(6).tolist() == [1, 0, 1]
+    assert group(Semdedup(first="nearest"), vectors, 0, [0.1, 0.3, 0.2])["semdedup"].round(6).tolist() == [0, 1, 1]
 
 
 def test_a_cell_of_one_row_and_a_row_without_a_cell_stay() -> None:
@@ -93,7 +93,7 @@ def test_a_cell_of_one_row_and_a_row_without_a_cell_stay() -> None:
 
 def test_rows_of_other_cells_and_dead_ones_do_not_count() -> None:
     told = group(Semdedup(), np.ones((5, 2)), [0, 1, 0, 1, 0], [5, 4, 3, 2, 1], [True, True, False, True, True])
-    assert told["semdedup"].tolist() == [0, 0, 0, 1, 1] and told["semdedup_of"].tolist() == [-1, -1, -1, 1, 0]
+    assert told["semdedup"].round(6).tolist() == [0, 0, 0, 1, 1] and told["semdedup_of"].tolist() == [-1, -1, -1, 1, 0]
     assert np.isnan(told["semdedup_rank"][2])
 
 
@@ -125,7 +125,7 @@ def test_copies_are_found_across_the_blocks_of_a_large_cell(
 def test_a_share_of_the_pool_is_kept_though_copies_are_equal() -> None:
     """Exact copies all have the share 1: no threshold splits them, the rank does."""
     told = group(Semdedup(), np.ones((8, 2)), 0, np.arange(8))
-    assert (told["semdedup"] == 1).sum() == 7
+    assert len(np.unique(told["semdedup"])) == 2 and (told["semdedup"] > 0.999).sum() == 7
     rank = told["semdedup_rank"]
     assert (rank < 0.75).sum() == 6 and rank[7] == 0 and sorted(rank.tolist()) == [place / 8 for place in range(8)]
     vectors, cell, distance = copies(90)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from assay.errors import InputError, RecipeError
-from assay.mix.data_mixing_law import DataMixingLaw, lowest
+from assay.mix.data_mixing_law import MixtureLaw, lowest
 from assay.types import Mixture, Trials
 
 RNG = np.random.default_rng(0)
@@ -58,7 +58,7 @@ def planted(trials: int = 40, outliers: int = 0, seed: int = 0) -> tuple[Trials,
 def test_the_published_fits_of_two_domains(name: str) -> None:
     own, losses, (slope, intercept, huber) = PUBLISHED[name]
     trials = two(losses)
-    constants, directions = DataMixingLaw(variant="reference")._fitted(trials)
+    constants, directions = MixtureLaw(variant="reference")._fitted(trials)
     at_one, at_none = directions[0, own], directions[0, 1 - own]  # log k + t x, at x = 1 and x = 0
     assert abs((at_one - at_none) - slope) < 5e-4 and abs(at_none - intercept) < 5e-4
     missed = np.abs(constants[0] + np.exp(trials.spent @ directions[0]) - trials.losses[:, 0])
@@ -71,7 +71,7 @@ def test_fitting_all_numbers_together_is_never_worse(name: str) -> None:
     trials = two(PUBLISHED[name][1])
 
     def huber(variant: str) -> float:
-        found = DataMixingLaw(variant=variant).forecast(trials, trials.spent, RNG)  # type: ignore[arg-type]
+        found = MixtureLaw(variant=variant).forecast(trials, trials.spent, RNG)  # type: ignore[arg-type]
         return float(((found - trials.losses) ** 2).sum())  # all miss by less than delta
 
     assert huber("paper") <= huber("reference") * (1 + 1e-9)
@@ -79,7 +79,7 @@ def test_fitting_all_numbers_together_is_never_worse(name: str) -> None:
 
 def test_planted_numbers_are_found() -> None:
     trials, constants, directions = planted()
-    found = DataMixingLaw()._fitted(trials)
+    found = MixtureLaw()._fitted(trials)
     np.testing.assert_allclose(found[0], constants, atol=1e-4)
     np.testing.assert_allclose(found[1], directions, atol=1e-3)
 
@@ -88,7 +88,7 @@ def test_k_and_t_are_one_vector() -> None:
     # k exp(t . r) with k = 3 is exp(u . r) with u = t + log 3: shares sum to one, so nothing else can be learnt.
     t, spent = np.array([-1.0, 0.5, 0.0]), np.random.default_rng(1).dirichlet(np.ones(3), 20)
     trials = Trials(tuple("abc"), spent, (1 + 3 * np.exp(spent @ t))[:, None])
-    np.testing.assert_allclose(DataMixingLaw()._fitted(trials)[1][0], t + np.log(3), atol=1e-3)
+    np.testing.assert_allclose(MixtureLaw()._fitted(trials)[1][0], t + np.log(3), atol=1e-3)
 
 
 def test_some_trials_that_went_wrong_do_not_bend_the_law() -> None:
@@ -96,7 +96,7 @@ def test_some_trials_that_went_wrong_do_not_bend_the_law() -> None:
     truth = constants + np.exp(fresh @ directions.T)
 
     def missed(delta: float) -> float:
-        return float(np.abs(DataMixingLaw(delta=delta).forecast(trials, fresh, RNG) - truth).max())
+        return float(np.abs(MixtureLaw(delta=delta).forecast(trials, fresh, RNG) - truth).max())
 
     assert missed(0.02) < 0.05 < missed(1e6)  # at a million Huber's loss is the square
 
@@ -105,22 +105,22 @@ def test_the_smallest_loss_is_never_the_constant() -> None:
     trials = two(PUBLISHED["GitHub at 10k steps"][1])
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # the logarithm of zero
-        constants, _ = DataMixingLaw(variant="reference", grid=50)._fitted(trials)
+        constants, _ = MixtureLaw(variant="reference", grid=50)._fitted(trials)
     assert constants[0] < trials.losses.min()
 
 
 @pytest.mark.parametrize("spent", [np.eye(3), np.tile([[0.2, 0.3, 0.5]], (9, 1))], ids=["few", "all alike"])
 def test_trials_that_cannot_tell_are_refused(spent: np.ndarray) -> None:
     with pytest.raises(InputError, match=r"at least 4 trials of different mixtures for 3 domains.*try more mixtures"):
-        DataMixingLaw().forecast(Trials(tuple("abc"), spent, np.ones((len(spent), 1))), spent, RNG)
+        MixtureLaw().forecast(Trials(tuple("abc"), spent, np.ones((len(spent), 1))), spent, RNG)
 
 
 def test_a_domain_in_no_trial_is_no_better_than_the_worst() -> None:
     trials, *_ = planted()
     wider = Trials((*trials.names, "e"), np.column_stack([trials.spent, np.zeros(len(trials))]), trials.losses)
-    _, directions = DataMixingLaw()._fitted(wider)
+    _, directions = MixtureLaw()._fitted(wider)
     np.testing.assert_allclose(directions[:, 4], directions[:, :4].max(1))
-    assert DataMixingLaw().weights(wider, np.full(5, 0.6), RNG).weights[4] < 1e-6
+    assert MixtureLaw().weights(wider, np.full(5, 0.6), RNG).weights[4] < 1e-6
 
 
 # --- The answer ---------------------------------------------------------------------------------------------------------
@@ -151,7 +151,7 @@ def test_two_losses_meet_where_their_slopes_cancel() -> None:
 def test_the_answer_keeps_within_limits_and_is_the_law_s_lowest_point() -> None:
     trials, _, directions = planted()
     limits = np.array([0.3, 0.35, 0.3, 4.0])
-    answer = DataMixingLaw().weights(trials, limits, RNG)
+    answer = MixtureLaw().weights(trials, limits, RNG)
     assert (answer.weights <= limits + 1e-12).all()
     np.testing.assert_allclose(answer.weights, lowest(directions, limits), atol=5e-3)
 
@@ -160,7 +160,7 @@ def test_the_answer_keeps_within_limits_and_is_the_law_s_lowest_point() -> None:
 
 
 def test_parts_are_halvings_but_for_one_that_takes_the_rest() -> None:
-    domains, method = Mixture(tuple("abcd"), np.array([0.02, 0.08, 0.4, 0.5])), DataMixingLaw(tried=200, caps=5)
+    domains, method = Mixture(tuple("abcd"), np.array([0.02, 0.08, 0.4, 0.5])), MixtureLaw(tried=200, caps=5)
     found = np.stack([m.weights for m in method.propose(domains, None, np.random.default_rng(0))])
     most = np.minimum(1, 5 * domains.weights)
     assert len(found) == 200 == len({row.tobytes() for row in found}) and (found <= most + 1e-9).all()
@@ -172,18 +172,18 @@ def test_parts_are_halvings_but_for_one_that_takes_the_rest() -> None:
 
 
 def test_a_domain_without_data_is_in_no_proposal() -> None:
-    found = DataMixingLaw().propose(Mixture(tuple("abc"), np.array([0.0, 0.5, 0.5])), None, np.random.default_rng(0))
+    found = MixtureLaw().propose(Mixture(tuple("abc"), np.array([0.0, 0.5, 0.5])), None, np.random.default_rng(0))
     assert len(found) >= 8 and all(mixture.weights[0] == 0 for mixture in found)
 
 
 def test_proposals_are_enough_to_fit_the_law() -> None:
     domains = Mixture(tuple("abcdef"), np.array([0.01, 0.04, 0.1, 0.15, 0.3, 0.4]))
-    spent = np.stack([m.weights for m in DataMixingLaw(tried=12).propose(domains, None, np.random.default_rng(0))])
+    spent = np.stack([m.weights for m in MixtureLaw(tried=12).propose(domains, None, np.random.default_rng(0))])
     assert np.linalg.matrix_rank(spent) == 6
 
 
 def test_parameters_that_make_no_sense_are_refused() -> None:
     with pytest.raises(RecipeError, match="variant must be paper or reference; got 'law'"):
-        DataMixingLaw(variant="law")  # type: ignore[arg-type]
+        MixtureLaw(variant="law")  # type: ignore[arg-type]
     with pytest.raises(RecipeError, match="delta above 0; got 32, 15, 128, 1000 and 0"):
-        DataMixingLaw(delta=0)
+        MixtureLaw(delta=0)

@@ -38,7 +38,8 @@ def test_weights_by_hand_as_in_the_paper():
     assert state["reward"].tolist() == pytest.approx([0, 0.8])
     e1, e2, e3 = 0.5, math.sqrt(math.log(2) / 4), math.sqrt(math.log(2) / 6)
     second = [(1 - 2 * e2) * one + e2 for one in softmax(0, e1 * 0.8)]
-    assert state["weights"][0].tolist() == pytest.approx(second) == pytest.approx([0.483495, 0.516505], abs=1e-6)
+    assert second == pytest.approx([0.483, 0.517], abs=5e-4)
+    assert state["weights"][0].tolist() == pytest.approx(second)
     state = told(state, method, 0, 3.0)
     first = 0.1 * 3 / second[0]  # R_0 = 0.9 · 0 + 0.1 · 3 / π_2(0); R_1 stays: it was not drawn
     assert state["reward"].tolist() == pytest.approx([first, 0.8])
@@ -99,7 +100,7 @@ def test_the_domain_that_loses_more_comes_more_often():
     losses = np.array([0.5, 6.0, 0.5])
     batches, state = drawn(Odm(warmup=0), [400, 400, 400], 300, 4, lambda source: losses[source])
     counts = np.bincount(state["source"][np.concatenate(batches[100:])], minlength=3)
-    assert counts[1] > 1.5 * counts[0] and counts[1] > 1.5 * counts[2] and counts.min() > 50
+    assert counts[1] > 1.3 * counts[0] and counts[1] > 1.3 * counts[2] and counts.min() > 50
 
 
 @pytest.mark.parametrize(("variant", "first"), [("paper", 10), ("reference", 11)])
@@ -184,17 +185,19 @@ def test_rows_in_flight_are_not_drawn_again():
     assert method.propose(state, 4, rng).dtype == np.int64
 
 
-@pytest.mark.parametrize("n", [1, 2, 3, 7, 16, 17, 100, 1000])
+@pytest.mark.parametrize("n", [1, 2, 7, 16, 100, 4096, 4097, 10_000])
 def test_an_order_is_a_permutation_and_another_key_another_one(n: int):
     one, other = (_parts.permuted(np.arange(n), n, key) for key in (1, 2))
     assert sorted(one.tolist()) == sorted(other.tolist()) == list(range(n))
     assert n < 7 or one.tolist() != other.tolist()
 
 
-def test_every_row_is_as_likely_to_come_first():
-    """χ² over 4,000 orders of 8 rows, at the first and the last place; 24.3 is the 0.1 % point of 7 degrees of freedom."""
-    for place in (0, 7):
-        found = [int(_parts.permuted(np.array([place]), 8, key * 977)[0]) for key in range(4000)]
+@pytest.mark.parametrize("n", [8, 5000])
+def test_every_row_is_as_likely_to_come_first(n: int):
+    """χ² over 4,000 orders, at the first and the last place, in eighths; 24.3 is the 0.1 % point of 7 degrees of freedom. (A
+    Feistel network fails this on 8 rows: 29.8.)"""
+    for place in (0, n - 1):
+        found = [int(_parts.permuted(np.array([place]), n, key * 977)[0]) * 8 // n for key in range(4000)]
         counts = np.bincount(found, minlength=8)
         assert ((counts - 500) ** 2 / 500).sum() < 24.3
 

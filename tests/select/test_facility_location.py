@@ -79,7 +79,7 @@ def test_ranks_and_gains_are_apricots(name: str, optimizer: str) -> None:
     count = 100 if optimizer == "lazy" else 12
     wanted = {key: GOLDENS[name][key][:count] for key in ("rows", "gains")}
     found = choose(digits, examples_of(count, len(digits)), FacilityLocation(similarity=name, optimizer=optimizer))
-    np.testing.assert_allclose(found.gains, wanted["gains"], rtol=0, atol=1e-4)
+    np.testing.assert_allclose(found.gains, wanted["gains"], rtol=3e-7, atol=1e-4)
     other = np.flatnonzero(found.rows != wanted["rows"])
     assert (name, len(other)) in {
         ("squared_cosine", 0),

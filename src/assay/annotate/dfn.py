@@ -71,7 +71,9 @@ class Dfn(Annotator, Learner):
         Raises InputError where there is no target, or fewer than two pairs in it.
         """
         if target is None:
-            raise InputError("dfn needs a target, pairs of images and captions that go together; name it with --target FILE")
+            raise InputError(
+                "dfn needs a target, pairs of images and captions that go together; name it with --target FILE"
+            )
         clean = target.sample(self.examples)
         images, texts = image_text.pairs_of(clean, "dfn")
         order = image_text.by_content(images, texts)
@@ -79,7 +81,9 @@ class Dfn(Annotator, Learner):
         model = image_text.image_text_of(self.model)
         rate = self.rate or (_CONTINUED if model.shape is None and network.is_trained(self.model) else _RATE)
         how = network.Contrast(self.epochs, self.rows, rate)
-        taught, losses = network.train_pairs(model, images.take(order), texts.take(order), how, int(rng.integers(2**31)))
+        taught, losses = network.train_pairs(
+            model, images.take(order), texts.take(order), how, int(rng.integers(2**31))
+        )
         return Fitted(taught.state(), {"pairs": len(order), "loss_first": losses[0], "loss_last": losses[-1]})
 
     def prepare(self, models: dict[str, Any]) -> Any:

@@ -23,10 +23,19 @@ def opened(path: str) -> Iterator[zipfile.ZipFile]:
         try:
             archive = zipfile.ZipFile(io.BufferedReader(raw))  # type: ignore[arg-type, type-var]
         except DAMAGE as error:
-            raise InputError(f"{path!r} must be a zip archive; {str(error).splitlines()[0]}: make it anew") from None
+            raise InputError(f"{path!r} must be a zip archive; {in_words(error)}: make it anew") from None
         with archive:
             _refuse_bombs(path, archive)
             yield archive
+
+
+def in_words(error: Exception) -> str:
+    """The first line of what an error says; its kind where it says nothing.
+
+    >>> in_words(ValueError("no magic")), in_words(EOFError())
+    ('no magic', 'EOFError')
+    """
+    return str(error).partition("\n")[0] or type(error).__name__
 
 
 def _refuse_bombs(path: str, archive: zipfile.ZipFile) -> None:

@@ -18,7 +18,7 @@ import numpy as np
 from jaxtyping import Bool
 
 from assay.errors import InputError, suggest
-from assay.io.archives import DAMAGE, entry, opened
+from assay.io.archives import DAMAGE, entry, in_words, opened
 from assay.io.files import atomic_write, open_read
 
 _CHUNK = 1 << 20
@@ -96,7 +96,7 @@ def heads_of(path: str) -> list[Head]:
                     found.append(_head(name.removesuffix(".npy"), cast(BinaryIO, file)))
             return found
     except DAMAGE as error:
-        raise InputError(f"{path!r} must hold arrays as NumPy saves them; {str(error).splitlines()[0]}") from None
+        raise InputError(f"{path!r} must hold arrays as NumPy saves them; {in_words(error)}") from None
 
 
 def _head(name: str, file: BinaryIO) -> Head:

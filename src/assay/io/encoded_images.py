@@ -5,7 +5,7 @@ and counting it decodes nothing. What passes and still cannot be decoded is for 
 
     png    signature, chunks with the checksums that they name, IHDR to IEND     (W3C PNG, 3rd edition)
     jpg    SOI, segments up to a scan, and EOI after it                          (ITU-T T.81)
-    webp   a RIFF as long as it says       gif   header and trailer       bmp   as long as it says
+    webp   a RIFF as long as it says       gif   blocks up to the trailer       bmp   as long as it says
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ MOST_PIXELS = 1 << 27  # of a picture that is decoded: 400 MB as bytes of three 
 _PNG, _SOI, _EOI = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"\xff\xd9"
 _ALONE = frozenset([0x01, *range(0xD0, 0xD9)])  # JPEG markers without a segment
 _SCAN = 0xDA
+_TRAILER, _IMAGE, _EXTENSION = 0x3B, 0x2C, 0x21  # kinds of a GIF's blocks
 
 
 def fault_of(encoded: bytes) -> str:
@@ -40,7 +41,7 @@ def fault_of(encoded: bytes) -> str:
     if encoded.startswith(_SOI):
         return _whole("jpg", _jpg(encoded))
     if encoded.startswith((b"GIF87a", b"GIF89a")):
-        return _whole("gif", encoded.rstrip(b"\0").endswith(b";"))
+        return _whole("gif", _gif(encoded))
     if encoded[:4] == b"RIFF" and encoded[8:12] == b"WEBP":
         return _whole("webp", struct.unpack("<I", encoded[4:8])[0] + 8 <= len(encoded))
     if encoded.startswith(b"BM") and len(encoded) > 26:
@@ -60,7 +61,10 @@ def _png(encoded: bytes) -> str:
         stop = at + 8 + size
         if stop + 4 > len(encoded):
             break
-        if kind[:1].isupper() and zlib.crc32(encoded[at + 4 : stop]) != struct.unpack(">I", encoded[stop : stop + 4])[0]:
+        if (
+            kind[:1].isupper()
+            and zlib.crc32(encoded[at + 4 : stop]) != struct.unpack(">I", encoded[stop : stop + 4])[0]
+        ):
             return "the image is damaged (png: a checksum is wrong)"
         data |= kind == b"IDAT"
         if kind == b"IEND":
@@ -78,6 +82,30 @@ def _jpg(encoded: bytes) -> bool:
             return encoded.rfind(_EOI, at) > 0
         at += 1 if marker == 0xFF else 2 if marker in _ALONE else 2 + struct.unpack(">H", encoded[at + 2 : at + 4])[0]
     return False
+
+
+def _gif(encoded: bytes) -> bool:
+    """Whether blocks follow one another up to the trailer: tables of colours, extensions, images in parts of at most 255 bytes."""
+    at = 13 + _colours(encoded[10:11])
+    while at < len(encoded):
+        kind = encoded[at]
+        if kind == _TRAILER:
+            return True
+        if kind == _IMAGE:
+            at += 11 + _colours(encoded[at + 9 : at + 10])
+        elif kind == _EXTENSION:
+            at += 2
+        else:
+            return False
+        while at < len(encoded) and encoded[at]:
+            at += 1 + encoded[at]
+        at += 1
+    return False
+
+
+def _colours(flags: bytes) -> int:
+    """Bytes of the table that the flags announce."""
+    return 3 << (flags[0] & 7) + 1 if flags and flags[0] & 0x80 else 0
 
 
 def encoded_at(images: Texts, place: int) -> bytes:

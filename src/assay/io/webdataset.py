@@ -27,7 +27,7 @@ from jaxtyping import Bool
 from assay.io.blocks import EMPTY, LONE_SURROGATE, Bad, Block, block_of
 from assay.io.encoded_images import SUFFIXES, fault_of
 from assay.io.lines import BLOCK, HEAD, Tail, digest
-from assay.io.row import DOCUMENT, ETX, Fields, get, unmarked
+from assay.io.row import Fields, get, unmarked
 from assay.io.sources import Piece, Shard
 from assay.io.streams import Unreadable, chunks
 from assay.types import Column, Texts
@@ -109,13 +109,17 @@ def samples(path: str, compression: str, longest: int) -> Iterator[Item]:
                 continue
             held = held or _Held(key, header.offset, longest)
             held.member(suffix, header, source)
+        if held is not None and source.ended:
+            yield held.done()
+        if not source.offset or source.ended:
+            return
+        reason = f"{_EARLY} (it has no end mark)"
     except (_Damaged, Unreadable) as error:
-        yield _tail(source, held, str(error))
-        return
-    if held is not None:
+        reason = str(error)
+    if held is not None and held.complete:
         yield held.done()
-    if source.offset and not source.ended:
-        yield _tail(source, None, f"{_EARLY} (it has no end mark)")
+        held = None
+    yield _tail(source, held, reason)
 
 
 def split(name: str) -> tuple[str, str]:
@@ -180,7 +184,7 @@ def _header(source: _Source) -> _Header | None:
     raw, offset, told = b"", source.offset, dict[str, bytes]()
     while True:
         unit = source.take(_UNIT)
-        if not raw and not (unit if not source.ended else any(unit)):
+        if not raw and (not unit or (source.ended and len(unit) < _UNIT and not any(unit))):
             return None
         if len(unit) < _UNIT:
             raise _Damaged(_EARLY)
@@ -274,13 +278,25 @@ class _Held:
 
     def __init__(self, key: str, offset: int, longest: int):
         self.key, self.offset, self._longest = key, offset, longest
-        self.raw, self._members, self._hasher, self.length = bytearray(), dict[str, tuple[int, int]](), xxhash.xxh3_64(), 0
-        self._fault = ""
+        self.raw, self._members, self._hasher, self.length = (
+            bytearray(),
+            dict[str, tuple[int, int]](),
+            xxhash.xxh3_64(),
+            0,
+        )
+        self._fault, self._within = "", False
+
+    @property
+    def complete(self) -> bool:
+        """Whether an image and what may say its caption are there, and nothing is under way."""
+        found = self._members
+        return not self._within and ("txt" in found or "json" in found) and any(suffix in found for suffix in SUFFIXES)
 
     def member(self, suffix: str, header: _Header, source: _Source) -> None:
         """Take a member up, headers first."""
         if suffix in self._members:
             self._fault = self._fault or f"the sample has two members {suffix!r}"
+        self._within = True
         self._put(header.raw)
         self._members[suffix] = (self.length, self.length + header.size)
         left = _padded(header.size)
@@ -288,6 +304,7 @@ class _Held:
             part = source.exactly(min(left, _STEP))
             self._put(part)
             left -= len(part)
+        self._within = False
 
     def _put(self, part: bytes) -> None:
         self.length += len(part)
@@ -360,16 +377,15 @@ def _text(sample: Sample, fields: Fields) -> tuple[bytes, str]:
         parts.append(literal.encode() + spelled)
     if not found:
         return b"", EMPTY
-    text = b"".join(parts)
-    if fields.template is None and fields.form == "turns":
-        text = f"{DOCUMENT}{text.decode()}{ETX}".encode()
-    return text, ""
+    return b"".join(parts), ""
 
 
 def _spelled(value: Any, name: str, fields: Fields) -> tuple[bytes, str]:
     """(a field as UTF-8, reason that it is none or "")."""
     if value is None:
-        missing = f"the field {name!r} is missing" if name not in ("text", "txt") else "no .txt, and no 'text' in a .json"
+        missing = (
+            f"the field {name!r} is missing" if name not in ("text", "txt") else "no .txt, and no 'text' in a .json"
+        )
         return b"", f"the sample has no caption: {missing}"
     if fields.template is None and not isinstance(value, str | bytes):
         return b"", f"the field {name!r} must be a string"

@@ -44,7 +44,6 @@ def _projected(points: Float64[np.ndarray, "r g"], caps: Float64[np.ndarray, "g"
     slope = np.where(after > 0, slopes[rows, before], -1.0)
     over = np.where(after > 0, sums[rows, before] - 1, 0.0)
     tau = bends[rows, before] - over / np.where(slope == 0, -1.0, slope)
-    weights = np.clip(points - tau[:, None], 0.0, caps)
     if caps.sum() <= 1:
         return np.broadcast_to(caps / caps.sum(), points.shape)
-    return weights / weights.sum(axis=1, keepdims=True)
+    return np.clip(points - tau[:, None], 0.0, caps)  # not scaled: a weight at its cap would pass it by a rounding

@@ -43,7 +43,7 @@ _MARGIN = 1e-3  # of the range of losses: how far below the smallest c stays
 
 @final
 @dataclass(frozen=True)
-class DataMixingLaw(Mixer):
+class MixtureLaw(Mixer):
     """Regression on trials by an exponential law.
 
     tried      mixtures to try
@@ -55,7 +55,7 @@ class DataMixingLaw(Mixer):
 
     >>> spent = np.array([[0.25, 0.75], [0.375, 0.625], [0.5, 0.5], [0.625, 0.375], [0.75, 0.25]])
     >>> trials = Trials(("code", "web"), spent, 1 + np.exp(spent @ [[-2.0, 0.5], [0.0, -1.0]]))
-    >>> law, rng = DataMixingLaw(), np.random.default_rng(0)
+    >>> law, rng = MixtureLaw(), np.random.default_rng(0)
     >>> law.forecast(trials, np.array([[1.0, 0.0]]), rng).round(3).tolist()  # 1 + exp(-2), 1 + exp(0.5)
     [[1.135, 2.649]]
     >>> law.weights(trials, np.array([1.0, 1.0]), rng).weights.round(3).tolist()

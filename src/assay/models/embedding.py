@@ -88,9 +88,10 @@ def _of_folder(folder: str, pooling: str, tokens: int) -> Embedder:
     modules = _modules(folder)
     inner = modules.get("Transformer", "")
     limits = _json(folder, f"{inner}/sentence_bert_config.json".lstrip("/"))
-    own = _pooling(folder, modules["Pooling"]) if "Pooling" in modules else "mean"
+    if pooling == "own":
+        pooling = _pooling(folder, modules["Pooling"]) if "Pooling" in modules else "mean"
     most = min(tokens, int(limits.get("max_seq_length") or tokens))
-    return Embedder(str(Path(folder) / inner) if inner else folder, own if pooling == "own" else pooling, most)
+    return Embedder(str(Path(folder) / inner) if inner else folder, pooling, most)
 
 
 def _modules(folder: str) -> dict[str, str]:

@@ -87,6 +87,7 @@ class Differentiator:
 
     def _into(self, symbols: Int[np.ndarray, "m"], room: Float32[np.ndarray, "m"]) -> bool:
         learnt = int((symbols >= 0).sum())
+        self.model.module.zero_grad(set_to_none=True)
         for piece in pieces(symbols, self.model.config):
             self.model.backward(piece, 1 / learnt)
         at = 0
@@ -94,7 +95,6 @@ class Differentiator:
             part = room[at : at + one.numel()]
             part[:] = 0 if one.grad is None else one.grad.detach().cpu().numpy().ravel()
             at += one.numel()
-        self.model.module.zero_grad(set_to_none=True)
         return learnt > 0
 
 

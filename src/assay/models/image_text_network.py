@@ -124,7 +124,9 @@ def train_pairs(
     network = Network.of(model, None, seed)
     good = np.concatenate([start + model.pixels(part)[1] for start, part in _parts(images)] or [np.zeros(0, np.int64)])
     if len(good) < 2:
-        raise InputError(f"a network learns from two pairs or more whose images can be decoded; got {len(good)} of {len(images)}")
+        raise InputError(
+            f"a network learns from two pairs or more whose images can be decoded; got {len(good)} of {len(images)}"
+        )
     steps = -(-len(good) // how.rows)
     optimiser, losses, done = _optimiser(network, how), [], 0
     with one_thread():
@@ -187,7 +189,9 @@ def _optimiser(network: Network, how: Contrast) -> torch.optim.AdamW:
 
 
 def _parts(images: Texts) -> Iterator[tuple[int, Texts]]:
-    yield from ((start, images.take(np.arange(start, min(start + 64, len(images))))) for start in range(0, len(images), 64))
+    yield from (
+        (start, images.take(np.arange(start, min(start + 64, len(images))))) for start in range(0, len(images), 64)
+    )
 
 
 def _config(shape: Shape) -> transformers.CLIPConfig:
@@ -195,10 +199,17 @@ def _config(shape: Shape) -> transformers.CLIPConfig:
         "hidden_size": shape.width, "intermediate_size": 4 * shape.width, "num_hidden_layers": shape.layers,
         "num_attention_heads": shape.heads, "projection_dim": shape.width,
     }  # fmt: skip
-    text = {"vocab_size": _VOCABULARY, "max_position_embeddings": shape.context, "eos_token_id": _END, "bos_token_id": _END}
+    text = {
+        "vocab_size": _VOCABULARY,
+        "max_position_embeddings": shape.context,
+        "eos_token_id": _END,
+        "bos_token_id": _END,
+    }
     vision = {"image_size": shape.image, "patch_size": shape.patch}
     return transformers.CLIPConfig(
-        text_config={**tower, **text, "pad_token_id": _END}, vision_config={**tower, **vision}, projection_dim=shape.width
+        text_config={**tower, **text, "pad_token_id": _END},
+        vision_config={**tower, **vision},
+        projection_dim=shape.width,
     )
 
 
@@ -256,19 +267,19 @@ def is_trained(path: str) -> bool:
 
 @lru_cache(maxsize=4)
 def _tokenizer(path: str) -> Any:
-    """The tokenizer of a CLIP, to which text that looks like a special token is text."""
+    """The tokenizer of a CLIP; InputError where there is none."""
     try:
         with _quiet():
-            found = transformers.AutoTokenizer.from_pretrained(path, use_fast=True, trust_remote_code=False)
-        found.backend_tokenizer.encode_special_tokens = True
-        return found
-    except (OSError, ValueError, AttributeError) as error:
+            return transformers.AutoTokenizer.from_pretrained(path, use_fast=True, trust_remote_code=False)
+    except (OSError, ValueError) as error:
         raise _unusable(path, f"it has no tokenizer beside it ({error})") from None
 
 
 def tokens(path: str, texts: list[str], context: int) -> Int64[np.ndarray, "b c"]:
-    """Token ids as its own tokenizer makes them: cut so that the end stays, padded after it."""
-    found = _tokenizer(path)(texts, padding="longest", truncation=True, max_length=context, padding_side="right")
+    """Token ids as its own tokenizer makes them: cut so that the end stays, padded after it; what looks like a mark is text."""
+    found = _tokenizer(path)(
+        texts, padding="longest", truncation=True, max_length=context, padding_side="right", split_special_tokens=True
+    )
     return np.array(found["input_ids"], np.int64)
 
 
@@ -283,9 +294,12 @@ def _beside(path: str, names: tuple[str, ...]) -> str | None:
 def _put(module: Any, arrays: Arrays, name: str) -> None:
     """Weights in the places of a module's."""
     for weight, one in module.named_parameters():
-        if weight not in arrays or arrays[weight].shape != tuple(one.shape):
-            raise InputError(f"what was learnt must fit the network {name!r}; it has no {weight!r} of shape {tuple(one.shape)}")
-        one.copy_(torch.from_numpy(np.array(arrays[weight])))
+        found = np.atleast_1d(arrays.get(weight, np.zeros(0)))  # the store keeps a number as an array of one
+        if found.shape != (tuple(one.shape) or (1,)):
+            raise InputError(
+                f"what was learnt must fit the network {name!r}; it has no {weight!r} of shape {tuple(one.shape)}"
+            )
+        one.copy_(torch.from_numpy(np.array(found)).reshape(one.shape))
 
 
 @contextmanager

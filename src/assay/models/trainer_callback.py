@@ -14,7 +14,7 @@ Needs transformers (https://huggingface.co/docs/transformers/main_classes/callba
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol, final
 
@@ -24,21 +24,28 @@ from torch import Tensor
 from transformers import TrainerCallback
 
 from assay.errors import RecipeError, RunError
-from assay.models.torch_sampler import Batches, TorchSingles
+from assay.models.torch_sampler import TorchSingles
 
 FILE = "sampler.safetensors"
 _PREFETCH = 2  # batches that a worker of a torch loader fetches ahead, unless told otherwise
 
 
-class Told(Batches, Protocol):
-    """What is told of losses, and kept: `assay.sampling.Sampling`."""
+class Told(Protocol):
+    """What gives batches, is told of losses, and is kept: `assay.sampling.Sampling`."""
 
+    rows_of_pass: int
     batch_size: int
     size: int
     ahead: int
     adaptive: bool
     mixed: bool
     step: int
+
+    def batches(self, whole: bool = False) -> Iterator[list[int]]:
+        """Rows of each batch until the end of the pass; of a whole pass from here on if `whole`."""
+
+    def __len__(self) -> int:
+        """Batches of a pass."""
 
     def report(self, loss: Any = None) -> None:
         """A batch was trained on."""

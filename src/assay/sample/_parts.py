@@ -1,8 +1,9 @@
 """What samplers share: domains and the order of rows inside them, which nobody keeps, because it can be computed.
 
     row p of domain k   the row at place π(p mod n_k) among its n_k rows; π is drawn anew for every pass ⌊p / n_k⌋
-    π                   a keyed Feistel network of four rounds on 2h bits, walked until it falls below n_k (Black and
-                        Rogaway 2002, Ciphers with arbitrary finite domains, https://doi.org/10.1007/3-540-45760-7_9)
+    π                   up to 4,096 rows: their order by a keyed draw for each; more: a keyed Feistel network of four rounds
+                        on 2h bits, walked until it falls below n_k (Black and Rogaway 2002, Ciphers with arbitrary finite
+                        domains, https://doi.org/10.1007/3-540-45760-7_9), which on few bits would prefer some places
 
 So a domain is read without repetition until it is exhausted, then in another order, and all that a checkpoint needs is how
 many rows of each domain were taken. Rows that are drawn but not trained on yet (a loader fetches ahead) stand in `pending`.
@@ -20,7 +21,7 @@ from assay.errors import InputError
 from assay.kernels.draws import uniform, word_of
 from assay.types import Signals
 
-_ROUNDS = 4
+_ROUNDS, _SMALL = 4, 4096
 
 
 def of_domains(method: str, signals: Signals, rng: np.random.Generator) -> dict[str, np.ndarray]:
@@ -90,6 +91,8 @@ def in_order(places: Int64[np.ndarray, "b"], n: int, key: int) -> Int64[np.ndarr
 
 def permuted(places: Int64[np.ndarray, "b"], n: int, key: int) -> Int64[np.ndarray, "b"]:
     """A keyed permutation of 0..n-1, at some places."""
+    if n <= _SMALL:
+        return np.argsort(uniform(key, np.arange(n, dtype=np.uint64)), kind="stable")[places]
     half = max(1, (int(n - 1).bit_length() + 1) // 2)
     found, outside = places.astype(np.int64), np.ones(len(places), bool)
     while outside.any():

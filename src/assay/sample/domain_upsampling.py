@@ -22,7 +22,7 @@ from jaxtyping import Float64, Int64
 
 from assay.contracts import Sampler, State
 from assay.errors import RecipeError
-from assay.sample import _parts
+from assay.sample._parts import counted, next_rows, normalised, of_domains, shares
 from assay.types import Signals
 
 
@@ -59,9 +59,9 @@ class DomainUpsampling(Sampler):
 
     def init(self, signals: Signals, rng: np.random.Generator) -> State:
         """The mixture of the step `weights (g,)`, `step (1,)`, and the domains."""
-        state = _parts.of_domains("domain_upsampling", signals, rng)
+        state = of_domains("domain_upsampling", signals, rng)
         mixtures = {
-            "before": _mixture("before", self.before, _parts.shares(state)),
+            "before": _mixture("before", self.before, shares(state)),
             "after": _mixture("after", self.after, np.ones(len(state["taken"]))),
         }
         return {**state, **mixtures, "weights": self._weights(mixtures, 0), "step": np.zeros(1, np.int64)}
@@ -69,7 +69,7 @@ class DomainUpsampling(Sampler):
     def propose(self, state: State, size: int, rng: np.random.Generator) -> Int64[np.ndarray, "b"]:
         """Rows whose domains are drawn one by one."""
         weights = state["weights"]
-        return _parts.next_rows(state, rng.choice(len(weights), size, p=weights))
+        return next_rows(state, rng.choice(len(weights), size, p=weights))
 
     def draw(
         self, state: State, rows: Int64[np.ndarray, "b"], measured: Signals, size: int, rng: np.random.Generator
@@ -80,7 +80,7 @@ class DomainUpsampling(Sampler):
     def update(self, state: State, rows: Int64[np.ndarray, "k"], measured: Signals) -> State:
         """Count the batch, and change the mixture when the last phase begins."""
         step = int(state["step"][0]) + 1
-        taken, weights = _parts.counted(state, rows), self._weights(state, step)
+        taken, weights = counted(state, rows), self._weights(state, step)
         return {**state, "taken": taken, "weights": weights, "step": np.array([step])}
 
     def _weights(self, state: State, done: int) -> Float64[np.ndarray, "g"]:
@@ -90,11 +90,11 @@ class DomainUpsampling(Sampler):
 
 def _mixture(name: str, given: tuple[float, ...], otherwise: Float64[np.ndarray, "g"]) -> Float64[np.ndarray, "g"]:
     if not given:
-        return _parts.normalised(otherwise)
+        return normalised(otherwise)
     weights = np.array(given, np.float64)
     if weights.shape != otherwise.shape or not np.isfinite(weights).all() or (weights < 0).any() or not weights.any():
         raise RecipeError(
             f"domain_upsampling: {name} must be a weight for each of {len(otherwise)} domains, none negative and one above 0; "
             f"got {given}"
         )
-    return _parts.normalised(weights)
+    return normalised(weights)

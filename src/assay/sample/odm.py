@@ -28,7 +28,7 @@ from jaxtyping import Bool, Float64, Int64
 
 from assay.contracts import Sampler, State
 from assay.errors import InputError, RecipeError
-from assay.sample import _parts
+from assay.sample._parts import counted, gibbs, losses_of, next_rows, of_domains, shares
 from assay.types import Signals
 
 _VARIANTS = ("paper", "reference", "smoothed")
@@ -71,8 +71,8 @@ class Odm(Sampler):
 
     def init(self, signals: Signals, rng: np.random.Generator) -> State:
         """R `reward (g,)`, π of this step and of those before it `weights (ahead + 1, g)`, `step (1,)`, and the domains."""
-        state = _parts.of_domains("odm", signals, rng)
-        first = _parts.shares(state)
+        state = of_domains("odm", signals, rng)
+        first = shares(state)
         if len(first) < 2:
             raise InputError(
                 "odm chooses among domains and needs two or more; got one: name the field that tells them apart"
@@ -83,7 +83,7 @@ class Odm(Sampler):
     def propose(self, state: State, size: int, rng: np.random.Generator) -> Int64[np.ndarray, "b"]:
         """The next rows of one domain, drawn by the latest weights."""
         weights = state["weights"][0]
-        return _parts.next_rows(state, np.full(size, rng.choice(len(weights), p=weights)))
+        return next_rows(state, np.full(size, rng.choice(len(weights), p=weights)))
 
     def draw(
         self, state: State, rows: Int64[np.ndarray, "b"], measured: Signals, size: int, rng: np.random.Generator
@@ -94,10 +94,10 @@ class Odm(Sampler):
     def update(self, state: State, rows: Int64[np.ndarray, "k"], measured: Signals) -> State:
         """One step of the bandit; InputError for a loss that is missing or not finite."""
         step = int(state["step"][0]) + 1
-        losses, told = _parts.losses_of("odm", state, rows, measured.columns)
+        losses, told = losses_of("odm", state, rows, measured.columns)
         reward = self._reward(state["reward"], losses, told, state["weights"][-1], step)
         weights = np.concatenate([self._weights(state, reward, step)[None], state["weights"][:-1]])
-        taken = _parts.counted(state, rows)
+        taken = counted(state, rows)
         return {**state, "taken": taken, "reward": reward, "weights": weights, "step": np.array([step])}
 
     def _reward(
@@ -120,11 +120,11 @@ class Odm(Sampler):
         """π of the next batch, after `step` of them."""
         late = 0 if self.variant == "paper" else 1
         if step < self.warmup + late:
-            return _parts.shares(state)
+            return shares(state)
         now, before = step + 1 - late, step - late
         before = 0 if late and step == self.warmup + 1 else before  # the code's first update: no ε was computed yet
         count, current = len(reward), rate(now, len(reward))
-        return (1 - count * current) * _parts.gibbs(rate(before, count) * reward) + current
+        return (1 - count * current) * gibbs(rate(before, count) * reward) + current
 
 
 def rate(step: int, domains: int) -> float:

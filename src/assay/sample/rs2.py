@@ -5,8 +5,9 @@
     with_replacement      epoch e holds the first m rows of a permutation of its own
 
 Nothing is measured and nothing chosen: the baseline that a selector must beat at equal steps. Without replacement the c
-epochs of a cycle share no row, so that nearly all of the data is seen at r of the cost (n mod m rows rest until the next
-cycle); with replacement every epoch is drawn from all rows. A learning-rate schedule must span the steps that there are,
+epochs of a cycle share no row, each at r of the cost, so that together they read nearly all data (n mod m rows rest until the
+next cycle): over a cycle that is plain training in shorter epochs, and what it is better than is one subset kept for all epochs.
+With replacement every epoch is drawn from all rows. A learning-rate schedule must span the steps that there are,
 epochs · ⌈m / batch⌉, not those of full epochs: the loader's length says so.
 
 Guarantee: an epoch holds no row twice, every row is as likely as any other, batches end with their epoch, and the stream is
@@ -25,7 +26,7 @@ from jaxtyping import Int64
 from assay.contracts import Sampler, State
 from assay.errors import InputError, RecipeError
 from assay.kernels.draws import word_of
-from assay.sample import _parts
+from assay.sample._parts import permuted
 from assay.types import Signals
 
 _VARIANTS = ("without_replacement", "with_replacement")
@@ -75,7 +76,7 @@ class Rs2(Sampler):
         epoch, start = divmod(taken, length)
         cycle, turn = divmod(epoch, count // length) if self.variant == "without_replacement" else (epoch, 0)
         places = turn * length + np.arange(start, min(start + size, length))
-        return _parts.permuted(places, count, word_of(int(state["key"][0]) + cycle))
+        return permuted(places, count, word_of(int(state["key"][0]) + cycle))
 
     def draw(
         self, state: State, rows: Int64[np.ndarray, "b"], measured: Signals, size: int, rng: np.random.Generator

@@ -28,7 +28,7 @@ from jaxtyping import Float64, Int64
 
 from assay.contracts import Sampler, State
 from assay.errors import InputError, RecipeError
-from assay.sample import _parts
+from assay.sample._parts import counted, gibbs, losses_of, next_rows, of_domains, shares
 from assay.types import Signals
 
 _VARIANTS, _PRIORS = ("paper", "reference"), ("uniform", "size")
@@ -76,9 +76,9 @@ class SkillIt(Sampler):
 
     def init(self, signals: Signals, rng: np.random.Generator) -> State:
         """p `weights (g,)`, `prior (g,)`, losses of the last rounds `history (r, g)`, sums of this round, and the domains."""
-        state = _parts.of_domains("skill_it", signals, rng)
+        state = of_domains("skill_it", signals, rng)
         count = len(state["taken"])
-        prior = np.ones(count) if self.prior == "uniform" else _parts.shares(state) * count
+        prior = np.ones(count) if self.prior == "uniform" else shares(state) * count
         first = prior if self.variant == "reference" and not self.targets else np.ones(count)
         weights = self._weights(self._graph(count), prior, first)
         history = np.zeros((0, count))
@@ -94,7 +94,7 @@ class SkillIt(Sampler):
     def propose(self, state: State, size: int, rng: np.random.Generator) -> Int64[np.ndarray, "b"]:
         """Rows whose skills are drawn one by one."""
         weights = state["weights"]
-        return _parts.next_rows(state, rng.choice(len(weights), size, p=weights))
+        return next_rows(state, rng.choice(len(weights), size, p=weights))
 
     def draw(
         self, state: State, rows: Int64[np.ndarray, "b"], measured: Signals, size: int, rng: np.random.Generator
@@ -105,7 +105,7 @@ class SkillIt(Sampler):
     def update(self, state: State, rows: Int64[np.ndarray, "k"], measured: Signals) -> State:
         """Gather losses; at the end of a round the weights of the next. InputError for a loss that is missing or not finite."""
         step = int(state["step"][0]) + 1
-        moved = {**state, **self._gathered(state, rows, measured), "taken": _parts.counted(state, rows)}
+        moved = {**state, **self._gathered(state, rows, measured), "taken": counted(state, rows)}
         moved["step"] = np.array([step])
         if step % self.every:
             return moved
@@ -125,7 +125,7 @@ class SkillIt(Sampler):
                 )
             found["validated"] = np.where(np.isnan(told), found["validated"], told)
         if "loss" in measured.columns:
-            means, _ = _parts.losses_of("skill_it", state, rows, measured.columns)
+            means, _ = losses_of("skill_it", state, rows, measured.columns)
             number = np.bincount(state["source"][rows], minlength=len(means))
             found |= {"sums": found["sums"] + means * number, "numbers": found["numbers"] + number}
         return found
@@ -160,7 +160,7 @@ class SkillIt(Sampler):
         self, graph: Float64[np.ndarray, "g g"], prior: Float64[np.ndarray, "g"], losses: Float64[np.ndarray, "g"]
     ) -> Float64[np.ndarray, "g"]:
         """p after these losses: always from the prior, never from the weights before."""
-        return _parts.gibbs(np.log(prior) + self.eta * graph @ losses)
+        return gibbs(np.log(prior) + self.eta * graph @ losses)
 
 
 def _nothing(count: int) -> dict[str, np.ndarray]:

@@ -73,6 +73,7 @@ class S2l(Selector):
 
     @property
     def reads(self) -> tuple[str, ...]:
+        """The trajectories."""
         return (self.of,)
 
     def select(self, signals: Signals, groups: Groups | None, limit: Limit, rng: np.random.Generator) -> Selection:
