@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import final
 
 import numpy as np
-from jaxtyping import Int64
+from jaxtyping import Int32, Int64
 
 from assay import account, catalog, expressions, measure, outputs
 from assay.contracts import Scorer, Selector
@@ -207,9 +207,17 @@ def signal_of(name: str, step: Step, state: State, known: Columns) -> Stored | n
     """Where a signal lies, or itself; refused by name where no step before has made it."""
     if name in state.makers:
         return Stored(state.makers[name].job.file, state.makers[name].column)
+    if name == "source":
+        return sources_of(state.pool)
     if name not in known:
         raise RecipeError(f"{step.name} reads the signal {name!r}, which no step before it has made; {suggest(name, known)}")
-    return state.pool.count().sources if name == "source" else known[name]
+    return known[name]
+
+
+def sources_of(pool: Pool) -> Int32[np.ndarray, "n"]:
+    """Each row's source as a whole number, (n,); all are of one where rows name none."""
+    sources = pool.count().sources
+    return np.zeros(len(pool.living), np.int32) if sources is None else sources
 
 
 def target_signals(names: Sequence[str], step: Step, target: Pool, state: State) -> dict[str, Stored | np.ndarray]:
@@ -217,8 +225,7 @@ def target_signals(names: Sequence[str], step: Step, target: Pool, state: State)
     found: dict[str, Stored | np.ndarray] = {}
     for name in names:
         if name == "source":
-            sources = target.count().sources
-            found[name] = np.zeros(len(target.living), np.int32) if sources is None else sources
+            found[name] = sources_of(target)
         elif name in state.makers:
             job = measure.on_target(state.makers[name], target)
             found[name] = Stored(job.file, state.makers[name].column)
