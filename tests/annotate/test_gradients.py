@@ -307,7 +307,7 @@ def fitted_size(tiny: str) -> int:
 @pytest.mark.parametrize("method", ["less", "bids"])
 def test_the_command_finds_the_targets_kind_again(tmp_path: Path, tiny: str, method: str) -> None:
     """Sums among plain sentences; the target are other sums, of two subtasks."""
-    rows = [{"text": text, "source": "pool"} for text in [*PLAIN, *SUMS[:12]]]
+    rows = [{"text": text} for text in [*PLAIN, *SUMS[:12]]]
     target = [{"text": text, "source": f"task {number % 2}"} for number, text in enumerate(SUMS[20:26])]
     pool, wanted = jsonl(tmp_path / "pool.jsonl", rows), jsonl(tmp_path / "target.jsonl", target)
     settings = ("gradients.epochs=2", "gradients.width=256", "gradients.warmup=0.6", f"{method}.checkpoints=2")
