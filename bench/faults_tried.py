@@ -58,7 +58,8 @@ TRIED = (
     ("memory runs out", "the same; with memory the rerun ends well", "test_memory.py",
      ("memory_that_runs_out_is_told_of_with_the_shard",)),
 )  # fmt: skip
-ELSEWHERE = ("test_object_store.py", "test_cluster.py", "test_slurm.py", "test_page.py")  # their own pages tell of them
+# Their own pages tell of them, or they are no faults.
+ELSEWHERE = ("test_object_store.py", "test_cluster.py", "test_slurm.py", "test_page.py", "test_checker.py")
 
 
 def table() -> dict:
