@@ -1,18 +1,35 @@
-"""Points for `bench_facility.py`, one choice among them by Assay, and what a choice is worth.
+"""Points for `bench_facility.py` and `bench_clusters.py`, one choice among them by Assay, and what a choice is worth.
 
-Usage: facility_points.py POINTS.npy K OPTIMIZER NEIGHBOURS, prints seconds, then the rows; compiling is warmed up before.
+Usage: facility_points.py POINTS.npy K OPTIMIZER NEIGHBOURS, prints the processor's and the clock's seconds, then the rows;
+compiling is warmed up before.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from harness import run
 
 WIDTH, HEAPS = 384, 300
+_ONE = dict.fromkeys(
+    ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS", "POLARS_MAX_THREADS"), "1"
+)
+
+
+def alone(command: list[str | Path]) -> dict[str, Any]:
+    """What a command says in its last line, of JSON, when it may have one core and one thread."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {max(before)})  # libraries that count cores, not variables, find one too
+    try:
+        return json.loads(run(command, variables=_ONE).output.splitlines()[-1])
+    finally:
+        os.sched_setaffinity(0, before)
 
 
 def points(path: Path, n: int) -> Path:
@@ -54,9 +71,10 @@ def main() -> None:
 
     vectors = np.load(path, mmap_mode="r").view(np.ndarray)
     choose(np.array(vectors[:200]), 5)
-    started = time.perf_counter()
+    worked, started = time.process_time(), time.perf_counter()
     rows = choose(vectors, k)
-    print(json.dumps({"seconds": time.perf_counter() - started, "rows": rows}))
+    clock = time.perf_counter() - started
+    print(json.dumps({"seconds": time.process_time() - worked, "clock": clock, "rows": rows}))
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from assay import catalog
 
 ROOT = Path(__file__).parent.parent
 RECIPES = (ROOT / "recipes", ROOT / "src" / "assay" / "recipes")
+BOARDS = {"board": "the board", "board_models": "the board of methods that ask a model"}
 KINDS = {
     "annotate": "Measures: annotators", "filter": "Rules: filters", "score": "Scores", "group": "Groups", "select": "Selectors",
     "mix": "Mixtures", "sample": "Choosing while training", "edit": "Edits",
@@ -69,14 +70,14 @@ def recipes_with(kind: str, name: str) -> Iterator[str]:
 
 
 def board(name: str) -> Iterator[str]:
-    """What the board says of a method of that name, judged by each proxy."""
-    path = ROOT / "bench" / "results" / "board.json"
-    for one in json.loads(path.read_text("utf-8"))["summaries"] if path.exists() else ():
-        for row in one["rows"]:
-            if row["method"] == name:
-                answers = row["against"]["random"]
-                tried = sum(answers.values())
-                yield (
-                    f"On the [board](board.md), judged by `{one['proxy']}`: better than random in {answers['better']} of {tried} "
-                    f"trials, worse in {answers['worse']}."
-                )
+    """What the boards say of a method of that name, judged by each proxy."""
+    for page, title in BOARDS.items():
+        path = ROOT / "bench" / "results" / f"{page}.json"
+        for one in json.loads(path.read_text("utf-8"))["summaries"] if path.exists() else ():
+            for row in one["rows"]:
+                if row["method"] == name:
+                    answers = row["against"]["random"]
+                    yield (
+                        f"On [{title}]({page.replace('_', '-')}.md), judged by `{one['proxy']}`: better than random in "
+                        f"{answers['better']} of {sum(answers.values())} trials, worse in {answers['worse']}."
+                    )

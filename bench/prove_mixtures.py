@@ -1,7 +1,7 @@
 """Do regressions on small trials say which mixtures are better? The published runs of RegMix, and fresh n-gram models of our own.
 
-    python bench/prove_mixtures.py ../shared/data                          writes bench/results/mixtures.json
-    python bench/prove_mixtures.py ../shared/data --fit 8 --test 4 --units 20kB      the same, tiny
+    python bench/prove_mixtures.py ../shared/data                          writes bench/results/mixtures.json, mixtures_answer.json
+    python bench/prove_mixtures.py ../shared/data --fit 8 --test 4 --units 20kB --part fresh      a try, not written
     python bench/prove_mixtures.py ../shared/data --golden tests/goldens/regmix_runs.csv.gz   only writes the tests' golden
 
 (a) RegMix's 512 runs of one million parameters are learnt, and the losses of its 256 test runs predicted: 13 rank correlations
@@ -10,8 +10,9 @@ the test runs. Least squares of the loss on the mixture stands beside, and all o
 parameters.
 
 (b) On 16 domains of the shared text, mixtures are tried on n-gram models by the machinery of `assay mix`: what is learnt from
-`--fit` of them is asked for `--test` others. The held-out text is every tenth document of each of the largest domains up to
-60 kB, a loss each, and leaves the pool. Trials are kept in bench/data/mixtures, so that a killed run goes on.
+`--fit` of them is asked for `--test` others, and what the methods answer is trained too. The held-out text is every tenth
+document of each of the largest domains up to 60 kB, a loss each, and leaves the pool. Trials are kept in bench/data/mixtures,
+so that a killed run goes on.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import gzip
 import io
 import json
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +47,7 @@ PRIOR = np.array([
     0.02708548, 0.23686921, 0.01184346, 0.00792997, 0.00803296, 0.03882595, 0.04644696,
 ])  # fmt: skip
 OPTIMUM = {"pile_cc": 0.890924344, "ubuntu_irc": 0.0614285142, "pubmed_abstracts": 0.0123006293}
+TESTED = 256  # published runs that are foretold
 LARGEST, HELD = 6, 60_000  # domains that have a loss, and bytes of each that are held out
 SEED = 20241
 
@@ -164,7 +167,7 @@ def laid(data: Path, work: Path) -> tuple[Path, list[Path]]:
     return work / "pool.jsonl", paths
 
 
-def fresh(data: Path, fit: int, test: int, units: str) -> dict[str, Any]:
+def fresh(data: Path, fit: int, test: int, units: str, workers: int | None) -> dict[str, Any]:
     """(b)"""
     work = WORK / "mixtures"
     pool_path, held = laid(data, work / "text")
@@ -172,7 +175,7 @@ def fresh(data: Path, fit: int, test: int, units: str) -> dict[str, Any]:
     asked = mixing.MixAsked(
         tuple(map(str, held)), domains="source", tried=fit + test, units=units, decontaminate=True, seed=SEED
     )
-    with Local(None) as local:
+    with Local(workers) as local:
         pool = open_pool((str(pool_path),), Read(source_field="source"), Store(out / "store"), local, shown)
         method = RegMix(tried=fit + test)
         found = mixing.made(pool, asked, method, out, local)
@@ -180,19 +183,19 @@ def fresh(data: Path, fit: int, test: int, units: str) -> dict[str, Any]:
         proposed = method.propose(found.ground.share, None, np.random.default_rng(SEED))
         trials, moved = found.bench.trials(proposed, 0)
         facts = compared(trials, found.losses, fit)
-        answer = answered(trials, fit, found.ground.limits(asked.epochs_limit))
-        measured = found.bench.trials([answer, found.ground.share], fit + test)[0].losses.mean(1)
+        answers = answered(trials, fit, found.ground.limits(asked.epochs_limit))
+        trained = found.bench.trials([*answers.values(), found.ground.share], fit + test)[0].losses.mean(1)
     facts |= {"fit": fit, "test": test, "units": units, "domains": len(trials.names), "moved": moved}
-    facts |= {"answer": round(float(measured[0]), 5), "pool": round(float(measured[1]), 5)}
-    print(
-        f"   {facts['method']} on them: {facts['answer']} bits per byte, the pool as it is {facts['pool']}, "
-        + _best(trials)
-    )
+    reached = dict(zip([*answers, "the pool as it is"], trained, strict=True))
+    tried = trials.losses.mean(1)
+    reached |= {f"the best of {len(tried)} mixtures tried": tried.min(), "the middle one of them": np.median(tried)}
+    facts["reached"] = {name: round(float(bits), 5) for name, bits in reached.items()}
+    facts["answers"] = {
+        name: dict(zip(one.domains, one.weights.round(4), strict=True)) for name, one in answers.items()
+    }
+    for name, bits in facts["reached"].items():
+        print(f"   {name}: {bits} bits per byte, mean of {len(found.losses)} held-out sets")
     return facts
-
-
-def _best(trials: Trials) -> str:
-    return f"the best of {len(trials)} trials {trials.losses.mean(1).min():.5f}"
 
 
 def shown(stage: str, done: int, total: int, unit: str = "bytes", loss: float = 0.0) -> None:
@@ -205,7 +208,7 @@ def compared(trials: Trials, losses: tuple[str, ...], fit: int) -> dict[str, Any
     """Rank correlation with the trials that were not learnt from, of each loss, and of their mean."""
     learnt = Trials(trials.names, trials.spent[:fit], trials.losses[:fit])
     asked, truth, rng = trials.spent[fit:], trials.losses[fit:], np.random.default_rng(SEED)
-    facts: dict[str, Any] = {"losses": losses, "method": method_for(fit)}
+    facts: dict[str, Any] = {"losses": losses}
     for name, forecast in (
         ("regmix", lambda: RegMix().forecast(learnt, asked, rng)),
         ("data_mixing_law", lambda: MixtureLaw().forecast(learnt, asked, rng)),
@@ -222,17 +225,55 @@ def compared(trials: Trials, losses: tuple[str, ...], fit: int) -> dict[str, Any
     return facts
 
 
-def method_for(fit: int) -> str:
-    """Trees where there are trials enough for them."""
-    return "regmix" if fit >= 50 else "least squares' best trial"
+def answered(trials: Trials, fit: int, limits: np.ndarray) -> dict[str, Mixture]:
+    """What each method answers from the trials learnt from; one that needs more of them is left out."""
+    learnt, found = Trials(trials.names, trials.spent[:fit], trials.losses[:fit]), {}
+    for name, method in (("regmix", RegMix()), ("data_mixing_law", MixtureLaw())):
+        with suppress(InputError):
+            found[f"the answer of {name}"] = method.weights(
+                learnt, mixing.within(learnt, limits), np.random.default_rng(SEED)
+            )
+    best = learnt.spent[least_squares(learnt, learnt.spent).mean(1).argmin()]
+    return found | {"the trial that least squares likes best": Mixture(learnt.names, best)}
 
 
-def answered(trials: Trials, fit: int, limits: np.ndarray) -> Mixture:
-    """What is answered from the trials learnt from; where they are too few for trees, the trial that least squares likes best."""
-    learnt = Trials(trials.names, trials.spent[:fit], trials.losses[:fit])
-    if method_for(fit) == "regmix":
-        return RegMix().weights(learnt, mixing.within(learnt, limits), np.random.default_rng(SEED))
-    return Mixture(learnt.names, learnt.spent[least_squares(learnt, learnt.spent).mean(1).argmin()])
+def ranked(known: dict[str, Any], trained: dict[str, Any]) -> dict[str, Any]:
+    """The table of rank correlations, and of the published optimum."""
+    said = ["data_mixing_law", "least_squares"]
+
+    def line(name: str, found: dict[str, Any], at: int, *before: float | str) -> list[str]:
+        return [name, *map(str, before), *(f"{found[key][at]:.2f}" if key in found else "" for key in said)]
+
+    rows = [
+        line(f"{name}: {TESTED} published runs", known, at, *(f"{known[key][at]:.2f}" for key in ("published", "regmix", "paper")))
+        for at, name in enumerate(known["losses"])
+    ]  # fmt: skip
+    rows += [
+        [f"pile_cc: published runs of {size}", "", "", *(f"{found[key]:.2f}" for key in ("regmix", *said))]
+        for size, found in known["larger"].items()
+    ]
+    models = f"{trained['test']} n-gram models"
+    trained = {
+        **trained,
+        **{key: [*trained[key], trained[f"{key}_mean"]] for key in ("regmix", *said) if key in trained},
+    }
+    rows += [
+        line(f"{name}: {models}", trained, at, "", "", f"{trained['regmix'][at]:.2f}" if "regmix" in trained else "")
+        for at, name in enumerate([*trained["losses"], "mean of these"])
+    ]
+    rows += [
+        [f"weight of {name} in the optimum", str(said), str(known["optimum"][name]), "", "", ""]
+        for name, said in known["published_optimum"].items()
+    ]
+    columns = [
+        "rank correlation in %",
+        "authors print",
+        "regmix, reference",
+        "regmix",
+        "data_mixing_law",
+        "least squares",
+    ]
+    return {"columns": columns, "rows": rows}
 
 
 def main() -> int:
@@ -242,6 +283,7 @@ def main() -> int:
     parser.add_argument("--fit", type=int, default=128)
     parser.add_argument("--test", type=int, default=32)
     parser.add_argument("--units", default="1MB")
+    parser.add_argument("--workers", type=int)
     parser.add_argument("--part", choices=("published", "fresh"), help="only this part, printed and not written")
     parser.add_argument("--golden", type=Path)
     asked = parser.parse_args()
@@ -252,12 +294,15 @@ def main() -> int:
         told = (
             published(asked.data)
             if asked.part == "published"
-            else fresh(asked.data, asked.fit, asked.test, asked.units)
+            else fresh(asked.data, asked.fit, asked.test, asked.units, asked.workers)
         )
         return 0 if told.get("equal", True) else 1
-    trained = fresh(asked.data, asked.fit, asked.test, asked.units)
+    trained = fresh(asked.data, asked.fit, asked.test, asked.units, asked.workers)
     known = published(asked.data)
-    record("mixtures", {"published": known, "fresh": trained})
+    record("mixtures", {"published": known, "fresh": trained, "table": ranked(known, trained)})
+    columns = ["mixture", f"bits per byte, mean of {len(trained['losses'])} held-out sets"]
+    reached = [[name, f"{bits:.4f}"] for name, bits in trained["reached"].items()]
+    record("mixtures_answer", {"units": asked.units, "table": {"columns": columns, "rows": reached}})
     return 0 if known["equal"] else 1
 
 

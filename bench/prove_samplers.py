@@ -1,6 +1,7 @@
 """Does choosing while training pay? lm-nano trained with odm, rs2 and a static subset against plain training, at equal steps.
 
     python bench/prove_samplers.py examples/data                             writes bench/results/samplers.json
+    python bench/prove_samplers.py examples/data --steps 500                 shorter trainings; the record says so
     python bench/prove_samplers.py examples/data --steps 40 --seeds 2 --try  prints only
 
 The pool has easy rows (sentences of web pages that are no content), rows of four real domains, and noise (documents with their
@@ -128,6 +129,17 @@ def compared(found: dict[str, Any]) -> dict[str, Any]:
     return told
 
 
+def table(found: dict[str, Any], told: dict[str, Any], steps: int, seeds: int) -> dict[str, Any]:
+    """As documents show it."""
+    rows = []
+    for name, one in told.items():
+        noise = np.mean([run["shares"]["shuffled"] for run in found[name]])
+        from_plain = "" if name == "plain" else f"{one['from_plain']:+.4f} ± {one['error']:.4f}"
+        rows.append([name, f"{one['mean']:.4f}", from_plain, f"{noise:.1%}"])
+    size = f"arm (lm-nano, {steps:,} batches of {SIZE} rows, {seeds} seeds)"
+    return {"columns": [size, "bits per byte, held out", "from plain", "noise in what it read"], "rows": rows}
+
+
 def main() -> int:
     """Train, judge, print and write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -142,7 +154,8 @@ def main() -> int:
     for name, one in told.items():
         print(f"{name:7} {one['mean']:.4f} bits per byte, {one['from_plain']:+.4f} ± {one['error']:.4f} from plain")
     if not asked.only_try:
-        record("samplers", {"steps": asked.steps, "batch": SIZE, "rows": ROWS, "arms": found, "compared": told})
+        facts = {"steps": asked.steps, "batch": SIZE, "rows": ROWS, "arms": found, "compared": told}
+        record("samplers", {**facts, "table": table(found, told, asked.steps, asked.seeds)})
     return 0
 
 

@@ -34,6 +34,7 @@ from assay.contracts import (
     Sampler,
     Scorer,
     Selector,
+    State,
     TextEditor,
 )  # fmt: skip
 from assay.decide import AIM, decide
@@ -98,6 +99,7 @@ def wardrobe(texts: list[str]) -> dict[str, Column]:
         "label": Texts.of([("no", "yes")[int(one) % 2] for one in hashes]),
         "image": Texts.of_bytes([png(int(one)) for one in hashes]),
         "loss": -np.log(unit),
+        "domain_loss": np.tile([2.0, np.nan, 1.0], (len(texts), 1)),
         "rating": np.where(hashes % np.uint64(4) < 3, np.floor(unit * 6), np.nan),
         "embedding": np.stack([np.cos(unit * k) for k in range(1, 9)], axis=1),
         "loss_trajectory": np.outer(-np.log(unit), [1.0, 0.6, 0.5]),
@@ -505,23 +507,45 @@ def mixer_stays_on_the_simplex_and_within_limits(mixer: Mixer) -> None:
     assert same([m.weights for m in tried], [m.weights for m in again]) and same(answer.weights, repeated.weights)
 
 
+def plain(arrays: State, kept: bool) -> State:
+    """Arrays that can be saved, and that nobody can write into; made anew as a checkpoint would, if `kept`."""
+    assert all(isinstance(array, np.ndarray) and array.dtype != object for array in arrays.values())
+    found = {name: np.array(array) if kept else array for name, array in arrays.items()}
+    for array in found.values():
+        array.flags.writeable = False
+    return found
+
+
+def sampled(sampler: Sampler, ahead: int = 0, kept: bool = False) -> list[np.ndarray]:
+    """Batches of twenty steps, each drawn while `ahead` others wait to be trained on; if `kept`, everything is saved and made anew
+    before each step."""
+    signals, previews, measures = (given(names)[0] for names in (sampler.needs, sampler.previews, sampler.measures))
+    fresh, waiting, drawn = pickle.dumps(sampler), list[tuple[np.ndarray, State]](), list[np.ndarray]()
+    state = plain(sampler.init(N, signals, np.random.default_rng(5)), kept)
+    for step in range(20):
+        sampler, rng = pickle.loads(fresh) if kept else sampler, np.random.default_rng([5, step])
+        pending = np.concatenate([np.zeros(0, np.int64), *(rows for rows, _ in waiting)])
+        proposed = sampler.propose(state, 8, pending, rng)
+        assert proposed.dtype == np.int64 and len(proposed) and proposed.min() >= 0 and proposed.max() < N
+        rows, drawn_with = sampler.draw(state, proposed, previews.take(proposed), 8, rng)
+        assert 0 < len(rows) <= 8 and set(rows.tolist()) <= set(proposed.tolist())
+        waiting.append((rows, plain(drawn_with, kept)))
+        drawn.append(rows)
+        if len(waiting) > ahead:
+            rows, drawn_with = waiting.pop(0)
+            state = plain(sampler.update(state, rows, drawn_with, measures.take(rows)), kept)
+    return drawn
+
+
 def sampler_draws_what_it_proposed(sampler: Sampler) -> None:
-    signals, measures = given(sampler.needs)[0], given(sampler.measures)[0]
+    for ahead in (0, 3):
+        assert all(same(one, two) for one, two in zip(sampled(sampler, ahead), sampled(sampler, ahead), strict=True))
 
-    def run() -> list[np.ndarray]:
-        rng = np.random.default_rng(5)
-        state, drawn = sampler.init(signals, rng), []
-        for _ in range(20):
-            proposed = sampler.propose(state, 32, rng)
-            kept = sampler.draw(state, proposed, measures.take(proposed), 8, rng)
-            assert 0 < len(kept) <= 8 and set(kept.tolist()) <= set(proposed.tolist())
-            assert proposed.min() >= 0 and proposed.max() < N
-            state = sampler.update(state, kept, measures.take(kept))
-            assert all(isinstance(array, np.ndarray) and array.dtype != object for array in state.values())
-            drawn.append(kept)
-        return drawn
 
-    assert all(same(one, two) for one, two in zip(run(), run(), strict=True))
+def sampler_goes_on_from_plain_arrays(sampler: Sampler) -> None:
+    fresh = pickle.dumps(sampler)
+    whole, kept = (sampled(pickle.loads(fresh), ahead=3, kept=kept) for kept in (False, True))
+    assert all(same(one, two) for one, two in zip(whole, kept, strict=True))
 
 
 def editor_names_parents_and_is_row_wise(editor: Editor) -> None:
@@ -555,7 +579,7 @@ CHECKS: dict[str, list[Callable]] = {
         selector_accounts_for_its_rows,
     ],
     "mix": [mixer_stays_on_the_simplex_and_within_limits],
-    "sample": [sampler_draws_what_it_proposed],
+    "sample": [sampler_draws_what_it_proposed, sampler_goes_on_from_plain_arrays],
     "edit": [text_editor_is_row_wise_and_settles],
     "filter": [filter_has_what_its_rules_read],
     "group": [grouper_says_what_it_gives, grouper_finds_something, grouper_does_not_care_for_order_or_layout],
@@ -652,9 +676,63 @@ class CheatingSelector(Selector):
         return Selection.ranked(rows, np.zeros(len(rows)))
 
 
+@dataclass(frozen=True)
+class CheatingSampler(Sampler):
+    """Draws the rows on which the model loses least, and breaks one promise."""
+
+    how: str
+    needs = ("score",)
+    previews = ("loss",)
+    measures = ("rating",)
+    paper = ""
+
+    def init(self, count: int, signals: Signals, rng: np.random.Generator) -> State:
+        score = signals["bytes" if self.how == "undeclared" else "score"]
+        return {"score": score, "reward": np.zeros(1), "turn": np.zeros(1, np.int64)}
+
+    def propose(self, state: State, size: int, pending: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        free = np.setdiff1d(np.arange(len(state["score"])), pending)
+        return rng.choice(free, 0 if self.how == "nothing" and state["turn"][0] else 3 * size)
+
+    def draw(
+        self, state: State, rows: np.ndarray, previewed: Signals, size: int, rng: np.random.Generator
+    ) -> tuple[np.ndarray, State]:
+        losses = previewed["rating" if self.how == "undeclared preview" else "loss"]
+        best = rows[np.argsort(losses + state["reward"] * state["score"][rows], kind="stable")]
+        facts = {"loss": losses.sum(keepdims=True)}
+        match self.how:
+            case "not proposed":
+                best = (best + 1) % N
+            case "global chance":
+                np.random.shuffle(best)
+            case "too many":
+                size += 1
+            case "no plain facts":
+                facts = {"loss": np.array([None])}
+            case "beside its state":
+                object.__setattr__(self, "turn", getattr(self, "turn", 0) + 1)
+                best = np.roll(best, self.turn)
+        return best[:size], facts
+
+    def update(self, state: State, rows: np.ndarray, drawn_with: State, measured: Signals) -> State:
+        reward = state["reward"] + np.tanh(drawn_with["loss"] + np.nan_to_num(measured["rating"]).sum())
+        if self.how == "writes":
+            state["turn"][0] += 1
+        return {**state, "reward": reward, "turn": state["turn"] + 1}
+
+
 @pytest.mark.parametrize(
     ("check", "cheat"),
     [
+        (sampler_draws_what_it_proposed, CheatingSampler("undeclared")),
+        (sampler_draws_what_it_proposed, CheatingSampler("undeclared preview")),
+        (sampler_draws_what_it_proposed, CheatingSampler("nothing")),
+        (sampler_draws_what_it_proposed, CheatingSampler("not proposed")),
+        (sampler_draws_what_it_proposed, CheatingSampler("too many")),
+        (sampler_draws_what_it_proposed, CheatingSampler("global chance")),
+        (sampler_draws_what_it_proposed, CheatingSampler("no plain facts")),
+        (sampler_draws_what_it_proposed, CheatingSampler("writes")),
+        (sampler_goes_on_from_plain_arrays, CheatingSampler("beside its state")),
         (scorer_is_finite, CheatingScorer("undeclared")),
         (scorer_is_finite, CheatingScorer("infinite")),
         (scorer_is_the_same_in_one_batch_or_many, CheatingScorer("batch mean")),
@@ -669,11 +747,14 @@ class CheatingSelector(Selector):
     ],
     ids=lambda value: getattr(value, "how", getattr(value, "__name__", None)),
 )
-def test_a_cheat_is_caught(check: Callable, cheat: Scorer | Selector) -> None:
+def test_a_cheat_is_caught(check: Callable, cheat: Scorer | Selector | Sampler) -> None:
     with pytest.raises(Exception):  # noqa: B017 A cheat may fail in any way, as long as it fails.
         check(cheat)
 
 
-@pytest.mark.parametrize("check", CHECKS["score"] + CHECKS["select"], ids=lambda check: check.__name__)
-def test_an_honest_method_passes(check: Callable) -> None:
-    check(CheatingScorer("honest") if check in CHECKS["score"] else CheatingSelector("honest"))
+HONEST = {"score": CheatingScorer, "select": CheatingSelector, "sample": CheatingSampler}
+
+
+@pytest.mark.parametrize(("kind", "check"), [(kind, check) for kind in HONEST for check in CHECKS[kind]])
+def test_an_honest_method_passes(kind: str, check: Callable) -> None:
+    check(HONEST[kind]("honest"))

@@ -17,6 +17,7 @@ from command import assay, jsonl, select, selected
 
 import assay as package
 from assay import mixing, mixtures
+from assay.errors import RecipeError
 from assay.io.trials import read_trials
 from assay.types import Mixture
 
@@ -255,6 +256,17 @@ def test_a_budget_that_the_pool_cannot_supply_says_why(data: Path) -> None:
     assert "1,000,000 bytes" in sentence and "2 epochs" in sentence and "lower --budget" in sentence
 
 
+def test_all_that_there_is_may_be_asked_for_whatever_its_parts_round_to() -> None:
+    below = 0
+    for count in range(2, 60):
+        sizes = np.arange(1, count + 1)
+        ground = mixing.Ground(tuple(map(str, sizes)), (), sizes, "bytes", int(sizes.sum()))
+        below += ground.limits(1).sum() < 1
+        with pytest.raises(RecipeError, match="must be supplied by the pool"):
+            mixing.Ground(ground.names, (), sizes, "bytes", ground.budget + 1).limits(1)
+    assert below, "parts that round to less than one in all"
+
+
 def test_a_domain_with_next_to_no_bytes_is_read_no_more_often_than_allowed(data: Path) -> None:
     jsonl(data / "pool.jsonl", [*POOL, {"text": "wiki0 wiki1", "source": "wiki"}])
     said = told(data)
@@ -387,6 +399,7 @@ def test_rounded_parts_are_scaled_to_one(tmp_path: Path) -> None:
         (("--eval", "held.jsonl", "--set", "regmix.bset=5"), "regmix has no parameter 'bset'; did you mean 'best'?"),
         (("--eval", "held.jsonl", "--set", "best=5"), "regmix.PARAMETER=VALUE"),
         (("--eval", "held.jsonl", "--domains", "source", "--units", "10%"), "an amount in bytes"),
+        (("--eval", "held.jsonl", "--domains", "sorce"), "no field 'sorce' ... name another with --domains"),
         (("--eval", "held.jsonl", "--units", "1MB", "--method", "data_mixing_law"), "lower --units"),
         (("--eval", "held.jsonl", "--domains", "source", "--budget", "1e6tokens"), "give --tokenizer"),
         (("--eval", "held.jsonl", "--epochs-limit", "0"), "--epochs-limit above 0"),
@@ -396,7 +409,8 @@ def test_mistakes_end_in_a_sentence(
     data: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], said: str
 ) -> None:
     monkeypatch.chdir(data)
-    assert said in assay("mix", "pool.jsonl", "--out", "mix", "-q", "--workers", "1", *arguments).sentence
+    sentence = assay("mix", "pool.jsonl", "--out", "mix", "-q", "--workers", "1", *arguments).sentence
+    assert all(part in sentence for part in said.split(" ... ")), sentence
 
 
 # --- How far to believe it --------------------------------------------------------------------------------------------------

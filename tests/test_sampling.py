@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +21,12 @@ from command import done, jsonl
 from torch.utils.data import DataLoader, Dataset
 
 import assay
+from assay import catalog
+from assay.contracts import Sampler, State
 from assay.errors import AssayError, InputError, RecipeError, RunError
 from assay.io import tensors
 from assay.sampling import Sampling
+from assay.types import Signals
 
 ROOT = Path(__file__).parent.parent
 DOMAINS = ["web"] * 60 + ["code"] * 30 + ["noise"] * 10
@@ -150,6 +154,7 @@ def test_a_checkpoint_holds_what_changes_and_no_more(tmp_path: Path):
         "state.reward",
         "state.weights",
         "state.step",
+        *(f"drawn.{place}.weights" for place in range(7)),
     }
     assert all(isinstance(array, np.ndarray) and array.dtype != object for array in state.values())
     sampler.save(tmp_path / "one.safetensors")
@@ -170,6 +175,120 @@ def test_a_state_of_other_rows_is_refused():
         other.restore(made().state())
     with pytest.raises(InputError, match="the same rows"):
         other.restore({})
+
+
+def test_each_loss_is_weighed_by_what_its_batch_was_drawn_with(tmp_path: Path):
+    """Batch t was drawn with the weights after t − 6 losses: the rewards are those of the formula, though the sampler is saved and
+    made anew on the way, with seven batches in flight."""
+    sampler, known, reward = made(parameters={"warmup": 0}), [], dict.fromkeys(LOSSES, 0.0)
+    for step in range(40):
+        known.append(sampler.weights)
+        batch = next(sampler.batches())
+        domain, loss = DOMAINS[batch[0]], LOSSES[DOMAINS[batch[0]]] + step % 3
+        reward[domain] = 0.9 * reward[domain] + 0.1 * loss / known[max(0, step - 6)][domain]
+        sampler.report(loss)
+        if step == 20:
+            sampler.save(tmp_path / "sampler.safetensors")
+            sampler = made(parameters={"warmup": 0})
+            sampler.load(tmp_path / "sampler.safetensors")
+    assert dict(zip(sampler.domains, sampler.state()["state.reward"], strict=True)) == pytest.approx(reward)
+    assert known[0] != known[14] != known[20], "weights that never move would weigh alike"
+
+
+# --- What is looked at before it is drawn -------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Hardest(Sampler):
+    """The rows on which the model loses most, of four times as many; it remembers how much was lost on those left out."""
+
+    needs = ()
+    previews = ("loss",)
+    paper = ""
+
+    def init(self, count: int, signals: Signals, rng: np.random.Generator) -> State:
+        return {"rows": np.array([count]), "left": np.zeros(1)}
+
+    def propose(self, state: State, size: int, pending: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        free = np.setdiff1d(np.arange(state["rows"][0]), pending)
+        return rng.choice(free, 4 * size, replace=False)
+
+    def draw(
+        self, state: State, rows: np.ndarray, previewed: Signals, size: int, rng: np.random.Generator
+    ) -> tuple[np.ndarray, State]:
+        order = np.argsort(-previewed["loss"], kind="stable")
+        return rows[order[:size]], {"left": previewed["loss"][order[size:]].sum(keepdims=True)}
+
+    def update(self, state: State, rows: np.ndarray, drawn_with: State, measured: Signals) -> State:
+        return {**state, "left": state["left"] + drawn_with["left"]}
+
+
+@pytest.fixture
+def hardest(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if another package added the method."""
+    names, load = catalog.methods, catalog.load
+    monkeypatch.setattr(catalog, "methods", lambda kind: [*names(kind), *["hardest"] * (kind == "sample")])
+    monkeypatch.setattr(catalog, "load", lambda kind, name: Hardest if name == "hardest" else load(kind, name))
+
+
+class Model:
+    """Loses on a row what its domain costs, and less each time that it is trained on it."""
+
+    def __init__(self) -> None:
+        self.losses, self.asked = np.array(loss_of(range(100))), list[list[int]]()
+
+    def preview(self, rows: list[int]) -> dict[str, Any]:
+        self.asked.append(rows)
+        return {"loss": torch.tensor(self.losses[rows])}
+
+    def train(self, rows: list[int]) -> None:
+        self.losses[rows] *= 0.8
+
+
+Loader = Callable[[Sampling], Iterable[list[int]]]
+
+
+def looked_at(ahead: int, loader: Loader = plainly, kill: int = 100) -> tuple[list[list[int]], Model]:
+    """Batches of a pass of a model; after `kill` of them the sampler is made anew from a checkpoint."""
+    model, found = Model(), list[list[int]]()
+    given: dict[str, Any] = {"batch_size": 4, "ahead": ahead, "preview": model.preview}
+    sampler = assay.sampler(domains=DOMAINS, method="hardest", **given)
+    while len(found) < 25:
+        for batch in loader(sampler):
+            found.append([int(row) for row in batch])
+            model.train(found[-1])
+            sampler.report()
+            if len(found) == kill:
+                state = sampler.state()
+                sampler = assay.sampler(domains=DOMAINS, method="hardest", **given)
+                sampler.restore(state)
+                break
+    return found, model
+
+
+def test_rows_are_looked_at_with_the_model_as_it_is_before_some_are_drawn(hardest: None):
+    """The worst four of sixteen, by the losses of that moment; the model was asked once for each batch."""
+    (found, model), same = looked_at(0), Model()
+    for batch, asked in zip(found, model.asked, strict=False):
+        assert len(asked) == 16 and batch == sorted(asked, key=lambda row: -same.losses[row])[:4]
+        same.train(batch)
+    assert len(found) == 25 and len(model.asked) == 26  # the first of the next pass is drawn
+
+
+def test_neither_workers_nor_a_kill_change_what_is_looked_at(hardest: None):
+    whole, model = looked_at(5)
+    assert looked_at(5, torchly(2, 2))[0] == whole != looked_at(4)[0]
+    again, resumed = looked_at(5, kill=11)
+    assert again == whole and resumed.asked == model.asked and not set(whole[0]) & set(whole[1])
+
+
+def test_a_preview_that_lacks_or_misses_rows_is_refused(hardest: None):
+    with pytest.raises(RecipeError, match=r"hardest looks at rows before it draws: give preview=\.\.\..*loss of each"):
+        assay.sampler(domains=DOMAINS, method="hardest")
+    for told in ({}, {"loss": [1.0]}):
+        sampler = assay.sampler(domains=DOMAINS, method="hardest", batch_size=4, preview=lambda rows, told=told: told)
+        with pytest.raises(InputError, match="loss of each of the 16 rows that it was handed"):
+            next(sampler.batches())
 
 
 # --- What is drawn ----------------------------------------------------------------------------------------------------

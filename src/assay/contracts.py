@@ -6,6 +6,7 @@ reads (`needs`) and where it comes from (`paper`). Methods are pure: no files, n
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ClassVar, Literal
@@ -20,6 +21,7 @@ Emit = Callable[[Batch], np.ndarray]
 Combine = Callable[[np.ndarray], np.ndarray]
 Merge = Callable[[Any, Any], Any]
 State = Mapping[str, np.ndarray]
+AIM = "target:"  # before the name of a signal: of the target's rows (t, …), which a selector is handed as they are
 
 
 class Rows(ABC):
@@ -36,6 +38,10 @@ class Rows(ABC):
     @abstractmethod
     def __len__(self) -> int:
         """How many rows are alive."""
+
+    def tell(self, stage: str, done: int, total: int, unit: str, loss: float = math.nan) -> None:
+        """Show how far a method is with what it makes of all rows; nobody listens unless the engine does."""
+        return
 
 
 class Method(ABC):
@@ -63,6 +69,7 @@ class Annotator(Method):
     features: ClassVar[tuple[str, ...]] = ()  # what a rank by its columns looks at, as for a scorer
     rank_by: ClassVar[str] = ""  # what `--method NAME` ranks by, best first; its own name unless given
     heavy: ClassVar[bool] = False  # runs a network: its rows are worked and kept in small portions, by workers that hold it
+    portion: ClassVar[int] = 2048  # rows of a heavy one that are worked, shown as progress and kept together; at most a megabyte
     form: ClassVar[Literal["text", "turns"]] = "text"  # how `annotate` finds rows: their text, or marked turns
 
     @property
@@ -223,31 +230,48 @@ class Mixer(Method):
 
 
 class Sampler(Method):
-    """Chooses while a model trains: proposes rows, is told what the model measured on them, draws the batch.
+    """Chooses while a model trains. A loop does, for each batch:
 
-    `needs` names the signals that `init` reads; `measures` what the training loop must measure on the rows proposed
-    (a loss, an embedding (b, d)). The state is plain arrays, so a training run checkpoints it with the model.
+        rows = propose(state, size, pending, rng)                     what might be trained on
+        batch, drawn_with = draw(state, rows, previewed, size, rng)   what is, and what it was drawn with
+        state = update(state, batch, drawn_with, measured)            once the model was trained on it
+
+    `needs` names the signals (n, ...) that `init` reads. `previews` names what the loop measures on the rows proposed, with the
+    model as it is then (JEST: an embedding (b, d)); `measures` what it tells of the rows trained on (a loss). Columns have one
+    entry for each of these rows; what is measured by domain is the same in all of them: `domain_loss (k, g)`, NaN where a domain
+    was not measured. A loop may tell less than `measures` names; `update` says so where it cannot do without.
+
+    A loader fetches ahead, so batches may be drawn before earlier ones were trained on. Their rows are `pending`: the state does
+    not count them yet. `update` comes once for each batch, in the order of drawing, at once where nothing is previewed or
+    measured. State and `drawn_with` are plain arrays that nobody writes into; arrays that `init` made and `update` hands on as they
+    are need no place in a checkpoint. Two entries of the state are read by loops where they are there: `weights (g,)` of the
+    domains, and `epoch (1,)`, the rows of a pass.
     """
 
-    measures: ClassVar[tuple[str, ...]]
+    previews: ClassVar[tuple[str, ...]] = ()
+    measures: ClassVar[tuple[str, ...]] = ()
 
     @abstractmethod
-    def init(self, signals: Signals, rng: np.random.Generator) -> State:
-        """The state before the first step."""
+    def init(self, count: int, signals: Signals, rng: np.random.Generator) -> State:
+        """The state before the first batch, of `count` rows."""
 
     @abstractmethod
-    def propose(self, state: State, size: int, rng: np.random.Generator) -> Int64[np.ndarray, "b"]:
-        """Rows of the super-batch that the loop should measure."""
+    def propose(
+        self, state: State, size: int, pending: Int64[np.ndarray, "r"], rng: np.random.Generator
+    ) -> Int64[np.ndarray, "b"]:
+        """Rows for a batch of `size`, at least one: more than `size` where they are previewed, fewer where something ends (an
+        epoch). Who reads without repetition counts the rows `pending` as read."""
 
     @abstractmethod
     def draw(
-        self, state: State, rows: Int64[np.ndarray, "b"], measured: Signals, size: int, rng: np.random.Generator
-    ) -> Int64[np.ndarray, "k"]:
-        """At most `size` rows to train on, out of those proposed."""
+        self, state: State, rows: Int64[np.ndarray, "b"], previewed: Signals, size: int, rng: np.random.Generator
+    ) -> tuple[Int64[np.ndarray, "k"], State]:
+        """At most `size` of the rows proposed, at least one, and what they were drawn with: what `update` must know of this batch
+        when the state has moved on (the weights of that moment), if anything."""
 
     @abstractmethod
-    def update(self, state: State, rows: Int64[np.ndarray, "k"], measured: Signals) -> State:
-        """The state after training on `rows`."""
+    def update(self, state: State, rows: Int64[np.ndarray, "k"], drawn_with: State, measured: Signals) -> State:
+        """The state after training on `rows`, which were drawn with `drawn_with`."""
 
 
 class TextEditor(Method):

@@ -10,12 +10,10 @@ import numpy as np
 from jaxtyping import Bool, Float, Int64, Shaped
 
 from assay import catalog, expressions, general, quotas
-from assay.contracts import Selector
+from assay.contracts import AIM, Selector
 from assay.errors import RecipeError
 from assay.recipe import Step, Target
 from assay.types import Budget, Groups, Limit, Mixture, Selection, Signals
-
-AIM = "target:"  # before the name of a signal: of the target's rows (t, …), which a selector is handed as they are
 
 
 @final

@@ -18,8 +18,8 @@ import numpy as np
 from jaxtyping import Int32, Int64
 
 from assay import account, catalog, expressions, measure, outputs
-from assay.contracts import Scorer, Selector
-from assay.decide import AIM, Decision, decide, limit_for
+from assay.contracts import AIM, Scorer, Selector
+from assay.decide import Decision, decide, limit_for
 from assay.duplicates import apply_group
 from assay.editing import apply_edit
 from assay.errors import InputError, RecipeError, suggest
@@ -308,11 +308,6 @@ def aims_of(step: Step, state: State, recipe: Recipe) -> dict[str, np.ndarray]:
     named = [name.removeprefix(AIM) for name in selector.reads if name.startswith(AIM)]
     if not named:
         return {}
-    if len(recipe.targets) != 1:
-        raise RecipeError(
-            f"{step.name} aims at the examples of one target; got {len(recipe.targets)}: name one with --target, which may be "
-            "several files"
-        )
     target = open_target(recipe.targets[0].path, recipe.read, state.pool.store, state.pool.local)
     blocks = [batch.columns for batch in Numbers(target, target_signals(named, step, target, state)).blocks()]
     return {AIM + name: np.concatenate([np.asarray(block[name]) for block in blocks]) for name in named}

@@ -59,7 +59,7 @@ def clean_tree(base: Mapping[str, Any], flags: Mapping[str, Any]) -> dict[str, A
     if not steps:
         raise RecipeError(
             "give clean something to do: --recipe NAME, --eval FILE, --dedup minhash, --good FILE or --where; the recipes "
-            f"that ship are {', '.join(gallery.shipped())}"
+            f"that ship are {', '.join(gallery.cleaning())}"
         )
     result["steps"] = _set(steps, flags.get("set", ()))
     return result

@@ -26,6 +26,15 @@ def shipped() -> list[str]:
     return sorted(path.stem for path in _FOLDER.glob("*.toml"))
 
 
+def cleaning() -> list[str]:
+    """Those that clean; the others are methods of several stages, which `--method` opens.
+
+    >>> "fineweb" in cleaning(), "less" in cleaning()
+    (True, False)
+    """
+    return [name for name in shipped() if not any("select" in step for step in load(name, {})["steps"])]
+
+
 def load(name: str, given: Mapping[str, str]) -> dict[str, Any]:
     """A recipe's tree, by the name of one that ships or by its path, closed with the files `given` by name."""
     if not name.endswith(".toml") and name not in shipped():

@@ -27,12 +27,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path, PurePath
-from typing import Any, Protocol, final
+from typing import Any, final
 
 import numpy as np
 from jaxtyping import Float64, Int64
 
 from assay import __version__, catalog, quotas
+from assay.contracts import Forecaster
 from assay.errors import InputError, RecipeError, RunError
 from assay.io import files, store
 from assay.io.remote import bare
@@ -51,15 +52,6 @@ _UNITS = 1_000_000  # of a trial, unless others are asked for
 _FOLDS = 5
 _ONE_PART = 1_000_000  # a quota is said in as many parts
 _SPARE = 0.999  # of what a domain holds, where a selection is to take nearly all of it in whole rows
-
-
-class Forecaster(Protocol):
-    """A mixer that also says what mixtures would reach; all that ship do."""
-
-    def forecast(
-        self, trials: Trials, mixtures: Float64[np.ndarray, "k g"], rng: np.random.Generator
-    ) -> Float64[np.ndarray, "k t"]:
-        """The losses (k, t) of mixtures (k, g), as learnt from the trials."""
 
 
 @final
@@ -123,7 +115,7 @@ def mix(paths: Sequence[str], asked: MixAsked, out: Path, crew: Crew = HERE, wat
         raise RecipeError("give a pool to draw trials from, or --trials FILE with trials already made")
     with crew.hired() as local, files.locked(out):
         _claim(out)
-        pool = open_pool(tuple(paths), _read(asked), store.Store(out / "store"), local, watch) if paths else None
+        pool = _opened(paths, asked, out, local, watch) if paths else None
         found = made(pool, asked, mixer, out, local) if not asked.trials else _given(pool, asked)
         if (done := _begun(out, found.key)) is not None:
             return done
@@ -137,6 +129,14 @@ def mix(paths: Sequence[str], asked: MixAsked, out: Path, crew: Crew = HERE, wat
         told |= {"digest": found.key, "assay": __version__, "seconds": round(time.perf_counter() - start, 3)}
         files.write_json(str(out / "mixture.json"), told)
     return files.read_json(str(out / "mixture.json"))
+
+
+def _opened(paths: Sequence[str], asked: MixAsked, out: Path, local: Workers, watch: Watch) -> Pool:
+    """The pool; where its rows lack the field of the domains, that is said in this command's own flag."""
+    try:
+        return open_pool(tuple(paths), _read(asked), store.Store(out / "store"), local, watch)
+    except InputError as error:
+        raise InputError(str(error).replace("--source-field", "--domains")) from None
 
 
 def _read(asked: MixAsked) -> Read:
@@ -301,12 +301,14 @@ def _told(found: Found, mixer: Any, asked: MixAsked, paths: Sequence[str]) -> di
     else:
         answer = mixer.weights(trials, within(trials, limits), np.random.default_rng([asked.seed, 1]))
     notes += _warned(trials, answer, limits, asked, found)
+    losses = _losses(found, answer, mixer, asked)
+    notes += _astray(losses, trials)
     told: dict[str, Any] = {
         "method": asked.method, "parameters": asdict(mixer), "seed": asked.seed, "trials": len(trials),
         "proxy": None if found.bench is None else {
             "name": asked.proxy, "unit": found.bench.proxy.unit, "units": found.bench.units, "eval": list(asked.eval),
         },
-        "domains": _domains(answer, limits, ground), "losses": _losses(found, answer, mixer, asked),
+        "domains": _domains(answer, limits, ground), "losses": losses,
     }  # fmt: skip
     if ground is not None:
         told |= {"budget": {"amount": ground.budget, "unit": ground.unit, "epochs_limit": asked.epochs_limit}}
@@ -339,11 +341,32 @@ def _warned(
         if 0 < limit < 1 and weight >= limit * (1 - 1e-6)
     ]  # fmt: skip
     if full:
-        yield f"{', '.join(full)}: the answer takes all that {asked.epochs_limit:g} epochs of the budget allow"
+        epochs = "one reading" if asked.epochs_limit == 1 else f"{asked.epochs_limit:g} epochs"
+        yield f"{', '.join(full)}: the answer takes all that there is in {epochs}"
     if found.ground is None:
         yield "without a pool nobody knows what the domains hold: the answer has no limits"
     elif found.bench is not None and found.ground.unit != found.bench.proxy.unit:
         yield f"parts were tried as shares of {found.bench.proxy.unit}, and the budget counts {found.ground.unit}"
+
+
+def _astray(losses: Sequence[Mapping[str, Any]], trials: Trials) -> Iterator[str]:
+    """Losses that are foretold farther from all that was reached than trials lie from each other: then nothing was learnt.
+
+    >>> trials = Trials(("a", "b"), np.array([[0.5, 0.5], [0.2, 0.8]]), np.array([[2.0], [3.0]]))
+    >>> list(_astray([{"name": "web", "predicted": 1.2, "pool_predicted": 2.5}], trials))
+    []
+    >>> list(_astray([{"name": "web", "predicted": 0.9, "pool_predicted": 700.0}], trials))
+    ['web: predicted 0.9 and 700, where trials reached 2 to 3: do not believe it, try more mixtures']
+    """
+    for line, reached in zip(losses, trials.losses.T, strict=True):
+        foretold = [line[name] for name in ("predicted", "pool_predicted") if name in line]
+        low, high = (float(reached.min()), float(reached.max())) if len(reached) else (0.0, 0.0)
+        if any(not 2 * low - high <= one <= 2 * high - low for one in foretold):
+            said = " and ".join(f"{one:.4g}" for one in foretold)
+            yield (
+                f"{line['name']}: predicted {said}, where trials reached {low:.4g} to {high:.4g}: do not believe it, "
+                "try more mixtures"
+            )
 
 
 def _domains(answer: Mixture, limits: Float64[np.ndarray, "g"], ground: Ground | None) -> list[dict[str, Any]]:

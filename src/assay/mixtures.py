@@ -58,14 +58,13 @@ class Ground:
 
     def limits(self, epochs: float) -> Float64[np.ndarray, "g"]:
         """The largest weight that each domain can supply; RecipeError where all together cannot supply the budget."""
-        limits = self.sizes * epochs / self.budget
-        if limits.sum() < 1:
+        held = int(self.sizes.sum())
+        if held * epochs < self.budget:  # in whole units: all that there is may be asked for, whatever its parts round to
             raise RecipeError(
                 f"a training of {self.budget:,} {self.unit} must be supplied by the pool, whose {len(self.names)} domains hold "
-                f"{int(self.sizes.sum()):,} and in {epochs:g} epochs give {int(self.sizes.sum() * epochs):,}: lower --budget, or "
-                "raise --epochs-limit"
+                f"{held:,} and in {epochs:g} epochs give {int(held * epochs):,}: lower --budget, or raise --epochs-limit"
             )
-        return limits
+        return self.sizes * epochs / self.budget
 
 
 def ground_of(pool: Pool, removed: Int64[np.ndarray, "r"], budget: str | None, tokenizer: str | None) -> Ground:
@@ -193,7 +192,7 @@ class Bench:
         wanted = np.stack([mixture.weights for mixture in mixtures])
         bytes_per_unit = training.bytes_per_unit(self.proxy, self.pool)
         caps = self.ground.held * self.epochs / bytes_per_unit / self.units
-        if caps.sum() < 1:
+        if self.ground.held.sum() * self.epochs < bytes_per_unit * self.units:
             raise RecipeError(
                 f"a trial of {self.units:,} {self.proxy.unit} is more than the pool's {int(self.ground.held.sum()):,} bytes "
                 f"give in {self.epochs:g} epochs: lower --units"

@@ -10,7 +10,8 @@ for batch in DataLoader(rows, batch_sampler=sampler.to_torch(), num_workers=2):
 ```
 
     batch t       drawn from the state after t − ahead losses, whether or not more are known by then, with chance from (seed, t)
-    a checkpoint  the state's arrays that change, the batches drawn and not trained on, and t: nothing else is needed
+    a checkpoint  the state's arrays that change, the batches drawn and not trained on with what they were drawn with, and t:
+                  nothing else is needed
 
 So neither workers nor prefetching nor a kill changes the stream, as long as a loader fetches no further than `ahead`.
 """
@@ -19,15 +20,15 @@ from __future__ import annotations
 
 import dataclasses
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, Any, NamedTuple, final
 
 import numpy as np
 import polars as pl
 import xxhash
-from jaxtyping import Float64, Int64, Shaped
+from jaxtyping import Int64, Shaped
 
 from assay import api, catalog
 from assay.contracts import Sampler, State
@@ -41,6 +42,7 @@ from assay.types import Signals
 if TYPE_CHECKING:
     from assay.models.torch_sampler import TorchBatches
 
+Preview = Callable[[list[int]], Mapping[str, Any]]
 _KEPT = 256  # batches of a method that measures nothing that are remembered until they are reported
 
 
@@ -55,14 +57,17 @@ def sampler(
     ahead: int = 8,
     steps: int | None = None,
     parameters: Mapping[str, Any] | None = None,
+    preview: Preview | None = None,
 ) -> Sampling:
     """A sampler over rows: a `Run` (row i is row i of its `to_dataset()`), or what `assay.read` takes (row i is its i-th row, an
     unreadable one is never drawn), or only the name of each row's domain.
 
-    `method` is odm, skill_it, rs2 or domain_upsampling and `parameters` are its own; where they speak of domains, names may be
-    used. `ahead` batches are drawn before the loss of the first of them is known: at least workers times prefetch_factor of a
-    loader. `steps` are the batches of one pass through the loader, and of the whole training for domain_upsampling; a pass
-    over all rows unless given. Raises RecipeError for what no method takes, InputError for rows without domains.
+    `method` is odm, skill_it, rs2 or domain_upsampling, or one that another package adds, and `parameters` are its own; where
+    they speak of domains, names may be used. `ahead` batches are drawn before the loss of the first of them is known: at least
+    workers times prefetch_factor of a loader. `steps` are the batches of one pass through the loader, and of the whole training
+    for domain_upsampling; a pass over all rows unless given. `preview` is for a method that looks at rows before it draws: handed
+    row numbers, it gives what the model, as it is then, makes of them, a column for each name that the method previews.
+    Raises RecipeError for what no method takes, InputError for rows without domains.
     """
     if batch_size < 1 or ahead < 0 or not 0 <= seed < 1 << 63:
         raise RecipeError(
@@ -73,15 +78,18 @@ def sampler(
     labels, numbers, size = _rows(rows, domains, source_field)
     names, codes = np.unique(labels, return_inverse=True)
     told = tuple(str(name) for name in names)
-    chosen = _built(method, told, ahead, steps, parameters or {})
+    chosen = _built(method, told, steps, parameters or {})
     if "source" in chosen.needs and "" in told:
         raise InputError(
             f"{method} needs the domain of each row; {int((labels == '').sum()):,} of {len(labels):,} rows name none: say where it "
             "stands with source_field=..., or give domains=[...]"
         )
-    hashes = np.arange(len(codes), dtype=np.uint64)
-    signals = Signals({"source": codes.astype(np.int64), "row_hash": hashes})
-    return Sampling(chosen, signals, told, numbers, size, batch_size, seed, ahead, steps)
+    if chosen.previews and preview is None:
+        raise RecipeError(
+            f"{method} looks at rows before it draws: give preview=..., a function that is handed row numbers and gives "
+            f"{' and '.join(chosen.previews)} of each"
+        )
+    return Sampling(chosen, codes.astype(np.int64), told, numbers, size, batch_size, seed, ahead, steps, preview)
 
 
 def _rows(
@@ -121,14 +129,10 @@ def _sources(run: Run) -> Shaped[np.ndarray, "n"]:
     return chosen.sort("file", "row")["source"].to_numpy().astype(object)
 
 
-def _built(
-    name: str, domains: tuple[str, ...], ahead: int, steps: int | None, parameters: Mapping[str, Any]
-) -> Sampler:
+def _built(name: str, domains: tuple[str, ...], steps: int | None, parameters: Mapping[str, Any]) -> Sampler:
     """The method, with names of domains as numbers."""
     known = {field.name for field in dataclasses.fields(catalog.load("sample", name))}
     given = {key: _numbered(name, key, value, domains) for key, value in parameters.items()}
-    if "ahead" in known:
-        given.setdefault("ahead", ahead)
     if "steps" in known and "steps" not in given:
         if steps is None:
             raise RecipeError(
@@ -158,6 +162,13 @@ def _known(method: str, key: str, domain: Any, domains: tuple[str, ...]) -> str:
     return str(domain)
 
 
+class _Drawn(NamedTuple):
+    """A batch that is not trained on yet."""
+
+    rows: Int64[np.ndarray, "k"]
+    drawn_with: State
+
+
 @final
 class Sampling:
     """A sampler at work: gives batches of rows, hears of losses, is saved and goes on."""
@@ -165,7 +176,7 @@ class Sampling:
     def __init__(
         self,
         method: Sampler,
-        signals: Signals,
+        source: Int64[np.ndarray, "n"],
         domains: tuple[str, ...],
         numbers: Int64[np.ndarray, "n"],
         size: int,
@@ -173,15 +184,17 @@ class Sampling:
         seed: int,
         ahead: int,
         steps: int | None,
+        preview: Preview | None = None,
     ):
-        """`numbers` are what the rows of `signals` are called in the user's data set, which has `size` rows."""
+        """`source` is the domain of each row, and `numbers` what they are called in the user's data set, which has `size` rows."""
         self.method, self.domains, self.size, self.batch_size, self.ahead = method, domains, size, batch_size, ahead
-        self._signals, self._numbers, self._seed = signals, numbers, seed
-        self.adaptive = bool(method.measures)
-        self._first = method.init(Signals({name: signals[name] for name in method.needs}), _chance(0, seed))
+        self._source, self._numbers, self._seed, self._preview = source, numbers, seed, preview
+        self.adaptive = bool(method.measures or method.previews)
+        known = Signals({"source": source})
+        self._first = method.init(len(source), Signals({name: known[name] for name in method.needs}), _chance(0, seed))
         self._state: State = self._first
         self.step = 0
-        self._pending: deque[np.ndarray] = deque()
+        self._pending: deque[_Drawn] = deque()
         self._given, self._forgotten = 0, 0
         self.rows_of_pass = self._pass(steps)
 
@@ -205,16 +218,12 @@ class Sampling:
         """With what weights the next batch is drawn, by domain; empty for a method that has none."""
         if "weights" not in self._state:
             return {}
-        return dict(zip(self.domains, self._weights().tolist(), strict=True))
-
-    def _weights(self) -> Float64[np.ndarray, "g"]:
-        weights = self._state["weights"]
-        return weights[0] if weights.ndim > 1 else weights
+        return dict(zip(self.domains, self._state["weights"].tolist(), strict=True))
 
     @property
     def mixed(self) -> bool:
         """Whether the batch to be reported next holds rows of several domains, so that one loss cannot speak for it."""
-        return bool(self._pending) and len(set(self._signals["source"][self._pending[0]].tolist())) > 1
+        return bool(self._pending) and len(set(self._source[self._pending[0].rows].tolist())) > 1
 
     def batches(self, whole: bool = False) -> Iterator[list[int]]:
         """Rows of each batch, from the first that was not reported, until the pass ends; `whole`: a whole pass from here on.
@@ -227,7 +236,7 @@ class Sampling:
         for _ in range(len(self) if whole else len(self) - done % len(self)):
             yield self._numbers[self._next()].tolist()
 
-    def _next(self) -> Int64[np.ndarray, "b"]:
+    def _next(self) -> Int64[np.ndarray, "k"]:
         """The next batch."""
         if self.adaptive and self._given > self.ahead:
             raise InputError(
@@ -237,7 +246,7 @@ class Sampling:
             )
         self._fill()
         self._given += 1
-        batch = self._pending[self._given - 1]
+        batch = self._pending[self._given - 1].rows
         if len(self._pending) > _KEPT and not self.adaptive:
             self._pending.popleft()
             self._given, self._forgotten = self._given - 1, self._forgotten + 1
@@ -249,16 +258,28 @@ class Sampling:
         while len(self._pending) < wanted:
             self._pending.append(self._drawn())
 
-    def _drawn(self) -> Int64[np.ndarray, "b"]:
+    def _drawn(self) -> _Drawn:
+        """The next batch; a method that neither previews nor measures counts it at once, so that nothing is ever pending."""
         chance = _chance(1 + self.step + self._forgotten + len(self._pending), self._seed)
-        state = self._state
-        if self.adaptive and self._pending:
-            state = {**state, "pending": np.concatenate(self._pending)}
-        proposed = self.method.propose(state, self.batch_size, chance)
-        batch = self.method.draw(state, proposed, Signals({}), self.batch_size, chance)
-        if not self.adaptive:
-            self._state = self.method.update(state, batch, Signals({}))
-        return batch
+        pending = _joined(self._pending) if self.adaptive else np.zeros(0, np.int64)
+        proposed = self.method.propose(self._state, self.batch_size, pending, chance)
+        drawn = _Drawn(*self.method.draw(self._state, proposed, self._previewed(proposed), self.batch_size, chance))
+        if self.adaptive:
+            return drawn
+        self._state = self.method.update(self._state, drawn.rows, drawn.drawn_with, Signals({}))
+        return _Drawn(drawn.rows, {})
+
+    def _previewed(self, rows: Int64[np.ndarray, "b"]) -> Signals:
+        """What the model, as it is, makes of the rows proposed."""
+        if not self.method.previews:
+            return Signals({})
+        told = self._preview(self._numbers[rows].tolist())
+        lengths = {name: len(told[name]) if name in told else 0 for name in self.method.previews}
+        if set(lengths.values()) != {len(rows)}:
+            raise InputError(
+                f"preview must give {' and '.join(lengths)} of each of the {len(rows)} rows that it was handed; got {lengths}"
+            )
+        return Signals({name: _array(told[name]) for name in lengths})
 
     def report(self, loss: Any = None, by_domain: Mapping[str, float] | None = None) -> None:
         """A batch was trained on, with this mean loss in nats (a number, or one for each row); `by_domain`: validation losses,
@@ -270,26 +291,26 @@ class Sampling:
             raise RunError(f"report() must follow each batch; {self._forgotten:,} went by without it: begin again")
         if not self._given:
             raise RunError(f"report() must follow a batch; none was given since batch {self.step}")
-        batch = self._pending[0]
+        batch, drawn_with = self._pending[0]
         if self.adaptive:
             self._fill()
             measured = Signals({**self._losses(loss, batch), **self._validated(by_domain, batch)})
-            self._state = self.method.update(self._state, batch, measured)
+            self._state = self.method.update(self._state, batch, drawn_with, measured)
         self._pending.popleft()
         self.step, self._given = self.step + 1, self._given - 1
         if self.adaptive:
             self._fill()
 
-    def _losses(self, loss: Any, batch: Int64[np.ndarray, "b"]) -> dict[str, np.ndarray]:
+    def _losses(self, loss: Any, batch: Int64[np.ndarray, "k"]) -> dict[str, np.ndarray]:
         if loss is None:
             return {}
-        found = np.asarray(loss.detach().float().cpu() if hasattr(loss, "detach") else loss, np.float64)
+        found = _array(loss).astype(np.float64)
         if found.shape not in ((), (len(batch),)):
             raise InputError(f"a loss must be one number, or {len(batch)}, one for each row; got shape {found.shape}")
         if not np.isfinite(found).all():
             each = np.broadcast_to(found, len(batch))
             place = int(np.flatnonzero(~np.isfinite(each))[0])
-            domain = self.domains[self._signals["source"][batch[place]]]
+            domain = self.domains[self._source[batch[place]]]
             raise InputError(
                 f"the loss of batch {self.step} (domain {domain!r}) must be finite; got {each[place]}: "
                 "go back to a checkpoint and lower the learning rate, or look at that domain's rows"
@@ -300,7 +321,7 @@ class Sampling:
             )
         return {"loss": np.broadcast_to(found, len(batch))}
 
-    def _validated(self, told: Mapping[str, float] | None, batch: Int64[np.ndarray, "b"]) -> dict[str, np.ndarray]:
+    def _validated(self, told: Mapping[str, float] | None, batch: Int64[np.ndarray, "k"]) -> dict[str, np.ndarray]:
         if not told:
             return {}
         losses = np.full(len(self.domains), np.nan)
@@ -321,10 +342,16 @@ class Sampling:
         if self.adaptive:
             self._fill()
         changed = {f"state.{name}": one for name, one in self._state.items() if one is not self._first.get(name)}
-        sizes = np.array([len(one) for one in self._pending], np.int64)
-        rows = np.concatenate([np.zeros(0, np.int64), *self._pending])
+        facts = {
+            f"drawn.{place}.{name}": one
+            for place, drawn in enumerate(self._pending)
+            for name, one in drawn.drawn_with.items()
+        }
+        sizes = np.array([len(one.rows) for one in self._pending], np.int64)
         of = np.frombuffer(bytes.fromhex(self._digest), np.uint8)
-        return {**changed, "pending": rows, "sizes": sizes, "step": np.array([self.step]), "of": of}
+        return {
+            **changed, **facts, "pending": _joined(self._pending), "sizes": sizes, "step": np.array([self.step]), "of": of,
+        }  # fmt: skip
 
     def restore(self, state: Mapping[str, Shaped[np.ndarray, "..."]]) -> None:
         """Go on where `state()` was taken; InputError where it is of other rows, another method or another seed."""
@@ -334,26 +361,23 @@ class Sampling:
                 "a sampler's state must be restored by the sampler that it was taken of: the same rows, method, parameters, seed, "
                 "batch_size and ahead; this one is of another"
             )
-        changed = {
-            name.removeprefix("state."): np.array(one) for name, one in state.items() if name.startswith("state.")
-        }
-        self._state = {**self._first, **changed}
-        cuts = np.cumsum(state["sizes"])[:-1]
-        self._pending = deque(np.split(np.array(state["pending"]), cuts) if len(state["sizes"]) else ())
+        self._state = {**self._first, **_under("state.", state)}
+        sizes = state["sizes"]
+        rows = np.split(np.array(state["pending"]), np.cumsum(sizes)[:-1]) if len(sizes) else []
+        self._pending = deque(_Drawn(one, _under(f"drawn.{place}.", state)) for place, one in enumerate(rows))
         self.step, self._given, self._forgotten = int(state["step"][0]), 0, 0
 
     @cached_property
     def _digest(self) -> str:
-        source = self._signals["source"]
         parts = (
             self.method,
             self._seed,
             self.batch_size,
             self.ahead if self.adaptive else 0,
             self.domains,
-            len(source),
+            len(self._source),
         )
-        return store.digest(*parts, _sum_of(source), _sum_of(self._numbers))
+        return store.digest(*parts, _sum_of(self._source), _sum_of(self._numbers))
 
     def save(self, path: str | Path) -> None:
         """Write `state()` as safetensors, whole or not at all."""
@@ -383,6 +407,21 @@ class Sampling:
 def _chance(step: int, seed: int) -> np.random.Generator:
     """The generator of one batch (counted from 1; 0 is for the state): nothing of it need be kept."""
     return np.random.default_rng([step, seed & 0xFFFFFFFF, seed >> 32])
+
+
+def _joined(drawn: Iterable[_Drawn]) -> Int64[np.ndarray, "r"]:
+    """The rows of several batches."""
+    return np.concatenate([np.zeros(0, np.int64), *(one.rows for one in drawn)])
+
+
+def _under(prefix: str, arrays: Mapping[str, Shaped[np.ndarray, "..."]]) -> dict[str, Shaped[np.ndarray, "..."]]:
+    """Copies of the arrays whose names begin so, by the rest of their names."""
+    return {name.removeprefix(prefix): np.array(one) for name, one in arrays.items() if name.startswith(prefix)}
+
+
+def _array(told: Any) -> Shaped[np.ndarray, "..."]:
+    """Numbers of a list, an array or a tensor."""
+    return np.asarray(told.detach().float().cpu() if hasattr(told, "detach") else told)
 
 
 def _sum_of(numbers: Int64[np.ndarray, "n"]) -> str:

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import copy
+import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pytest
+import scipy.stats
 import torch
 import torch.nn.functional as F
 import transformers
-from command import chosen, done, jsonl, told
+from command import chosen, done, jsonl, manifest, select, told
 
 from assay.annotate.gradients import Gradients
 from assay.contracts import Rows
 from assay.errors import InputError, RecipeError
 from assay.kernels.hashing import hash_rows
-from assay.models import language, tuning
+from assay.models import influence, language, tuning
 from assay.models.causal_model import Causal, one_thread
 from assay.models.dialogue import Turn, marked
 from assay.models.gradients import Checkpoint, Differentiator, Rule, flat, found, pieces, put
@@ -70,7 +73,9 @@ class Few(Rows):
 
 
 def small(tiny: str, **given: Any) -> Gradients:
-    return Gradients(**{"model": tiny, "epochs": 2, "warmup": 0.5, "precision": "float32", "width": 65536, **given})
+    """On a model that begins with initial weights, all of which are trained."""
+    fixed = {"model": tiny, "epochs": 2, "warmup": 0.5, "precision": "float32", "width": 65536, "adapters": "none"}
+    return Gradients(**{**fixed, **given})
 
 
 def learnt(method: Gradients, texts: list[str] = SUMS) -> Fitted:
@@ -243,6 +248,31 @@ def test_rows_are_worked_alone_and_rows_that_say_nothing_have_none(tiny: str) ->
     }
 
 
+def test_an_empty_response_has_no_gradient(tiny: str) -> None:
+    """Its end alone would be learnt: a direction that says to stop, whatever was asked."""
+    method = small(tiny, width=64)
+    empty = marked([Turn("user", "What is 2 plus 2?"), Turn("assistant", "")])
+    given = columns(method, learnt(method), [TALK[0], empty, ""])["gradients_1"]
+    assert np.isnan(given).all(axis=1).tolist() == [False, True, True]
+
+
+def test_half_precision_ranks_rows_alike(tiny: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The way of a GPU, bfloat16 inside the passes, done on a processor: the same order of influences as in float32."""
+    method = small(tiny, width=4096, precision="float16")
+    fitted, rows, examples = learnt(method), [*SUMS[:24], *PLAIN, *TALK], SUMS[24:30]
+
+    def influences() -> np.ndarray:
+        ours, theirs = columns(method, fitted, rows), columns(method.on_target(), fitted, examples)
+        aims = np.stack([influence.unit(theirs[f"gradients_{place}"]).mean(axis=0, keepdims=True) for place in (1, 2)])
+        return influence.influences([ours["gradients_1"], ours["gradients_2"]], aims, np.array([0.5, 0.5]))[:, 0]
+
+    exact = influences()
+    monkeypatch.setattr(Causal, "_split", staticmethod(lambda module, place: False))
+    monkeypatch.setattr(Causal, "_precision", lambda self: torch.autocast("cpu", torch.bfloat16))
+    half = influences()
+    assert not np.array_equal(exact, half) and scipy.stats.spearmanr(exact, half).statistic >= 0.99
+
+
 def test_short_numbers_keep_the_direction(tiny: str) -> None:
     long = small(tiny, width=64)
     fitted = learnt(long)
@@ -280,12 +310,9 @@ def test_rates_are_the_means_of_each_epoch(tiny: str) -> None:
 
 
 def test_adapters_of_a_checkpoint_alone_are_trained_and_differentiated(tiny: str, tmp_path: Path) -> None:
-    folder = tmp_path / "checkpoint"
+    folder = checkpoint_in(tmp_path / "checkpoint", tiny)
     model = Causal.of(language_of(tiny).config, 0).module
-    model.save_pretrained(folder)
-    ours = language_of(tiny).tokenizer
-    transformers.PreTrainedTokenizerFast(tokenizer_file=ours, eos_token="<|end|>").save_pretrained(folder)
-    method = small(str(folder), r=2, alpha=4.0, width=1024)
+    method = small(str(folder), r=2, alpha=4.0, width=1024, adapters="auto")
     fitted = learnt(method)
     assert fitted.notes["weights"] == 4 * 2 * (16 + 16)  # four projections, two matrices of rank 2 each
     assert learnt(replace(method, adapters="none")).notes["weights"] == sum(one.numel() for one in model.parameters())
@@ -295,6 +322,14 @@ def test_adapters_of_a_checkpoint_alone_are_trained_and_differentiated(tiny: str
     given = columns(replace(method, side="sgd"), fitted, PLAIN[:1])["gradients_2"][0]
     expected = Projection("hadamard", 1024)(slope(own, document))
     np.testing.assert_allclose(given, expected, rtol=1e-3, atol=1e-5 + 1e-3 * np.abs(expected).max())
+
+
+def checkpoint_in(folder: Path, tiny: str) -> Path:
+    """A folder of the transformers library as one downloads it: config, weights, tokenizer."""
+    Causal.of(language_of(tiny).config, 0).module.save_pretrained(folder)
+    ours = language_of(tiny).tokenizer
+    transformers.PreTrainedTokenizerFast(tokenizer_file=ours, eos_token="<|end|>").save_pretrained(folder)
+    return folder
 
 
 def fitted_size(tiny: str) -> int:
@@ -310,7 +345,8 @@ def test_the_command_finds_the_targets_kind_again(tmp_path: Path, tiny: str, met
     rows = [{"text": text} for text in [*PLAIN, *SUMS[:12]]]
     target = [{"text": text, "source": f"task {number % 2}"} for number, text in enumerate(SUMS[20:26])]
     pool, wanted = jsonl(tmp_path / "pool.jsonl", rows), jsonl(tmp_path / "target.jsonl", target)
-    settings = ("gradients.epochs=2", "gradients.width=256", "gradients.warmup=0.6", f"{method}.checkpoints=2")
+    settings = ("gradients.epochs=2", "gradients.width=256", "gradients.warmup=0.6", "gradients.adapters=none")
+    settings += (f"{method}.checkpoints=2",)
     told_ = [part for setting in settings for part in ("--set", setting)]
     done(
         pool,
@@ -329,6 +365,40 @@ def test_the_command_finds_the_targets_kind_again(tmp_path: Path, tiny: str, met
     assert len(chosen(tmp_path / "run")) == 6 and min(chosen(tmp_path / "run")) >= len(PLAIN)
     if method == "less":
         assert told(tmp_path / "run")["fits"]["less"]["subtasks"] == 2
+
+
+def test_the_command_as_it_is_typed(tmp_path: Path, tiny: str) -> None:
+    """Instructions as they lie about, and a checkpoint's folder: nothing else is said but the budget."""
+    rows = [{"instruction": text[:9], "input": "", "output": text} for text in [*PLAIN * 5, *SUMS[:30]]]
+    rows[3]["output"] = ""
+    pool = jsonl(tmp_path / "instructions.jsonl", rows)
+    task = jsonl(tmp_path / "task.jsonl", [{"instruction": text[:9], "output": text} for text in SUMS[30:]])
+    folder = checkpoint_in(tmp_path / "base", tiny)
+    done(pool, "--target", task, "--method", "less", "--model", folder, "--budget", "5%", "--out", tmp_path / "run")
+    run = tmp_path / "run"
+    assert len(chosen(run)) == 3 and told(run)["fits"]["gradients"]["warmup_rows"] == 3
+    lines = manifest(run)
+    assert lines.filter(pl.col("row") == 3)["reason"].to_list() != lines.filter(pl.col("row") == 4)["reason"].to_list()
+
+
+def test_wrong_uses_end_in_one_sentence(tmp_path: Path, tiny: str) -> None:
+    def refused(*given: object, model: object = tiny, rows: str = "pool") -> str:
+        words = ("--method", "less", "--model", model, "--budget", "5%", "--out", tmp_path / "no")
+        return select(tmp_path / f"{rows}.jsonl", *words, *given).sentence
+
+    jsonl(tmp_path / "pool.jsonl", [{"instruction": text[:9], "output": text} for text in SUMS])
+    jsonl(tmp_path / "silent.jsonl", [{"instruction": text, "output": ""} for text in SUMS])
+    aim = ("--target", tmp_path / "pool.jsonl")
+    assert "less needs a target: give --target FILE" in refused()
+    assert re.search(r"tiny' must have trained weights \(model.safetensors\) .* adapters = 'none'", refused(*aim))
+    (tmp_path / "empty").mkdir()
+    assert "config.json" in refused(*aim, model=tmp_path / "empty")
+    folder = checkpoint_in(tmp_path / "base", tiny)
+    assert re.search(r"responses to learn, .*; none of the \d", refused(*aim, model=folder, rows="silent"))
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        (folder / name).unlink(missing_ok=True)
+    assert "must come with its tokenizer (tokenizer.json)" in refused(*aim, model=folder)
+    assert "nowhere" in refused(*aim, model="nowhere")
 
 
 def test_another_content_of_a_model_is_another_method(tmp_path: Path, tiny: str) -> None:

@@ -21,6 +21,7 @@ import sys
 import tempfile
 import tomllib
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 HERE = Path(__file__).parent
@@ -35,9 +36,12 @@ def mutants(names: list[str]) -> Iterator[tuple[str, dict[str, str]]]:
 
 
 def mutated(one: dict[str, str], folder: Path) -> Path:
-    """The sources, changed in that one place."""
-    source = folder / "src"
-    shutil.copytree(ROOT / "src", source, ignore=shutil.ignore_patterns("__pycache__"))
+    """The sources, changed in that one place; kernels that stay as they are lie where their compiled code is."""
+    source, kernels = folder / "src", Path("assay") / "kernels"
+    linked = Path(one["file"]).parent != "src" / kernels
+    shutil.copytree(ROOT / "src", source, ignore=shutil.ignore_patterns("__pycache__", *["kernels"] * linked))
+    if linked:
+        (source / kernels).symlink_to(ROOT / "src" / kernels)
     path = source / Path(one["file"]).relative_to("src")
     text = path.read_text("utf-8")
     assert text.count(one["find"]) == 1, f"{one['file']} must hold {one['find']!r} once; it does {text.count(one['find'])} times"
@@ -45,6 +49,7 @@ def mutated(one: dict[str, str], folder: Path) -> Path:
     return source
 
 
+@cache
 def fails(test: str, source: Path) -> bool:
     """Whether a test fails on these sources; an error in collecting it is no failure."""
     command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", str(ROOT / test)]

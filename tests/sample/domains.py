@@ -9,17 +9,19 @@ import numpy as np
 from assay.contracts import Sampler, State
 from assay.types import Signals
 
+NONE = np.zeros(0, np.int64)
+
 
 def signals(sizes: Sequence[int]) -> Signals:
     """Rows of domains of these sizes, mixed."""
     source = np.random.default_rng(11).permutation(np.repeat(np.arange(len(sizes)), sizes))
     source.flags.writeable = False
-    return Signals({"source": source, "row_hash": np.arange(len(source), dtype=np.uint64)})
+    return Signals({"source": source})
 
 
 def begun(method: Sampler, sizes: Sequence[int], seed: int = 0) -> State:
     """The state before the first step."""
-    return method.init(signals(sizes), np.random.default_rng(seed))
+    return method.init(sum(sizes), signals(sizes), np.random.default_rng(seed))
 
 
 def rows_of(state: State, domain: int, count: int) -> np.ndarray:
@@ -28,9 +30,9 @@ def rows_of(state: State, domain: int, count: int) -> np.ndarray:
 
 
 def told(state: State, method: Sampler, domain: int, loss: float, count: int = 2) -> State:
-    """After a batch of one domain with this loss."""
-    rows = rows_of(state, domain, count)
-    return method.update(state, rows, Signals({"loss": np.full(len(rows), loss)}))
+    """After a batch of one domain with this loss, drawn with what the state says now."""
+    rows, drawn_with = method.draw(state, rows_of(state, domain, count), Signals({}), count, np.random.default_rng(0))
+    return method.update(state, rows, drawn_with, Signals({"loss": np.full(len(rows), loss)}))
 
 
 def drawn(
@@ -40,8 +42,8 @@ def drawn(
     rng = np.random.default_rng(5)
     state, batches = begun(method, sizes), list[np.ndarray]()
     for _ in range(steps):
-        rows = method.propose(state, size, rng)
-        batches.append(method.draw(state, rows, Signals({}), size, rng))
-        measured = {} if loss is None else {"loss": loss(state["source"][batches[-1]])}
-        state = method.update(state, batches[-1], Signals(measured))
+        rows, drawn_with = method.draw(state, method.propose(state, size, NONE, rng), Signals({}), size, rng)
+        measured = {} if loss is None else {"loss": loss(state["source"][rows])}
+        state = method.update(state, rows, drawn_with, Signals(measured))
+        batches.append(rows)
     return batches, state

@@ -18,7 +18,7 @@ def test_the_mixture_changes_for_the_last_share_of_the_steps(steps: int, share: 
     state, seen = begun(method, [4, 4]), []
     for _ in range(steps + 3):
         seen.append(state["weights"].tolist())
-        state = method.update(state, np.array([0]), Signals({}))
+        state = method.update(state, np.array([0]), {}, Signals({}))
     assert seen == [[0.25, 0.75]] * (steps - last) + [[1.0, 0.0]] * (last + 3)
 
 

@@ -9,7 +9,7 @@ import math
 
 import numpy as np
 import pytest
-from domains import begun, drawn, rows_of, told
+from domains import NONE, begun, drawn, rows_of, told
 
 from assay import catalog
 from assay.errors import InputError, RecipeError
@@ -33,18 +33,18 @@ def test_weights_by_hand_as_in_the_paper():
     """R is a moving average of loss over probability; the weights of step t have ε_t as floor and ε_{t−1} in the exponent."""
     method = Odm(warmup=0)
     state = begun(method, [30, 10])  # π_1 is by size: 3/4, 1/4
-    assert state["weights"][0].tolist() == [0.75, 0.25]
+    assert state["weights"].tolist() == [0.75, 0.25]
     state = told(state, method, 1, 2.0)  # R_1 = 0.1 · 2 / 0.25 = 0.8
     assert state["reward"].tolist() == pytest.approx([0, 0.8])
     e1, e2, e3 = 0.5, math.sqrt(math.log(2) / 4), math.sqrt(math.log(2) / 6)
     second = [(1 - 2 * e2) * one + e2 for one in softmax(0, e1 * 0.8)]
     assert second == pytest.approx([0.483, 0.517], abs=5e-4)
-    assert state["weights"][0].tolist() == pytest.approx(second)
+    assert state["weights"].tolist() == pytest.approx(second)
     state = told(state, method, 0, 3.0)
     first = 0.1 * 3 / second[0]  # R_0 = 0.9 · 0 + 0.1 · 3 / π_2(0); R_1 stays: it was not drawn
     assert state["reward"].tolist() == pytest.approx([first, 0.8])
     third = [(1 - 2 * e3) * one + e3 for one in softmax(e2 * first, e2 * 0.8)]
-    assert state["weights"][0].tolist() == pytest.approx(third)
+    assert state["weights"].tolist() == pytest.approx(third)
 
 
 def test_weights_by_hand_as_in_the_code():
@@ -52,16 +52,16 @@ def test_weights_by_hand_as_in_the_code():
     method = Odm(warmup=0, variant="reference")
     state = told(begun(method, [30, 10]), method, 1, 2.0)
     assert state["reward"].tolist() == pytest.approx([0, 0.8])  # 0.2 / 0.25
-    assert state["weights"][0].tolist() == [0.5, 0.5]  # ε_1 = 1/2: nothing is left for the softmax
+    assert state["weights"].tolist() == [0.5, 0.5]  # ε_1 = 1/2: nothing is left for the softmax
     state = told(state, method, 0, 3.0)
     assert state["reward"].tolist() == pytest.approx([0.6, 0.8])  # 0.3 / 0.5
     e1, e2, e3 = 0.5, math.sqrt(math.log(2) / 4), math.sqrt(math.log(2) / 6)
     second = [(1 - 2 * e2) * one + e2 for one in softmax(e1 * 0.6, e1 * 0.8)]
-    assert state["weights"][0].tolist() == pytest.approx(second)
+    assert state["weights"].tolist() == pytest.approx(second)
     state = told(state, method, 0, 1.0)
     first = 0.6 + 0.1 / second[0]
     third = [(1 - 2 * e3) * one + e3 for one in softmax(e2 * first, e2 * 0.8)]
-    assert state["weights"][0].tolist() == pytest.approx(third)
+    assert state["weights"].tolist() == pytest.approx(third)
 
 
 def test_the_smoothed_variant_by_hand():
@@ -72,14 +72,15 @@ def test_the_smoothed_variant_by_hand():
     state = told(state, method, 1, 4.0)
     assert state["reward"].tolist() == pytest.approx([0, 1.375])  # 0.75 · 0.5 + 0.25 · 4
     e1, e2 = 0.5, math.sqrt(math.log(2) / 4)
-    assert state["weights"][0].tolist() == pytest.approx([(1 - 2 * e2) * p + e2 for p in softmax(0, e1 * 1.375)])
+    assert state["weights"].tolist() == pytest.approx([(1 - 2 * e2) * p + e2 for p in softmax(0, e1 * 1.375)])
 
 
 def test_a_batch_of_several_domains_rewards_each_with_its_own_mean():
     method = Odm(warmup=0)
     state = begun(method, [20, 20])
     rows = np.concatenate([rows_of(state, 0, 1), rows_of(state, 1, 2)])
-    state = method.update(state, rows, Signals({"loss": np.array([1.0, 2.0, 4.0])}))
+    drawn_with = {"weights": state["weights"]}
+    state = method.update(state, rows, drawn_with, Signals({"loss": np.array([1.0, 2.0, 4.0])}))
     assert state["reward"].tolist() == pytest.approx([0.2, 0.6])
 
 
@@ -90,7 +91,7 @@ def test_weights_sum_to_one_and_exceed_the_rate(variant: str):
     state, rng = begun(method, [50, 30, 20, 10]), np.random.default_rng(1)
     for step in range(1, 101):
         state = told(state, method, int(rng.integers(4)), float(rng.exponential(4)))
-        weights, floor = state["weights"][0], rate(step + (variant == "paper"), 4)
+        weights, floor = state["weights"], rate(step + (variant == "paper"), 4)
         assert weights.sum() == pytest.approx(1, abs=1e-12) and (weights >= floor - 1e-15).all()
         assert (weights > floor).all() or floor == 0.25
 
@@ -109,7 +110,7 @@ def test_while_warming_up_domains_come_by_size(variant: str, first: int):
     state = begun(method, [30, 10])
     for step in range(1, 15):
         state = told(state, method, 1, 5.0)
-        by_size = state["weights"][0].tolist() == [0.75, 0.25]
+        by_size = state["weights"].tolist() == [0.75, 0.25]
         assert by_size == (step < first), step
     counted = begun(method, [30, 10])
     for _ in range(10):
@@ -125,7 +126,7 @@ def test_the_code_s_first_update_moves_by_the_first_rate():
         state = told(state, method, 0, 1.0)
     state = told(state, method, 1, 2.0)
     now = math.sqrt(math.log(2) / 22)
-    assert state["weights"][0].tolist() == pytest.approx([(1 - 2 * now) * p + now for p in softmax(0, 0.5 * 0.8)])
+    assert state["weights"].tolist() == pytest.approx([(1 - 2 * now) * p + now for p in softmax(0, 0.5 * 0.8)])
 
 
 def test_a_reward_of_any_size_overflows_nothing():
@@ -135,7 +136,7 @@ def test_a_reward_of_any_size_overflows_nothing():
     for _ in range(3):
         with np.errstate(over="raise", invalid="raise"):
             state = told(state, method, 0, 1e6)
-    weights = state["weights"][0]
+    weights = state["weights"]
     assert weights.sum() == pytest.approx(1) and weights[0] == pytest.approx(1 - rate(3, 2))
 
 
@@ -152,13 +153,14 @@ def test_a_state_is_never_changed_in_place():
 
 def test_a_loss_is_weighed_by_what_its_batch_was_drawn_with():
     """Drawn two batches ahead: the third loss belongs to a batch that was drawn before any loss was known."""
-    method = Odm(warmup=0, ahead=2)
+    method = Odm(warmup=0)
     state = begun(method, [30, 10])
+    rows, drawn_with = method.draw(state, rows_of(state, 1, 4), Signals({}), 4, np.random.default_rng(0))
     for _ in range(2):
         state = told(state, method, 0, 3.0)
-    assert state["weights"][-1].tolist() == [0.75, 0.25] != state["weights"][0].tolist()
+    assert drawn_with["weights"].tolist() == [0.75, 0.25] != state["weights"].tolist()
     before = state["reward"].copy()
-    state = told(state, method, 1, 2.0)
+    state = method.update(state, rows, drawn_with, Signals({"loss": np.full(4, 2.0)}))
     assert state["reward"][1] == pytest.approx(0.9 * before[1] + 0.1 * 2.0 / 0.25)
 
 
@@ -178,11 +180,13 @@ def test_a_batch_holds_one_domain_and_a_domain_repeats_nothing_until_it_is_exhau
 def test_rows_in_flight_are_not_drawn_again():
     method, rng = Odm(warmup=0), np.random.default_rng(0)
     state = begun(method, [10, 10])
-    first = _parts.next_rows(state, np.zeros(4, np.int64))
-    second = _parts.next_rows({**state, "pending": first}, np.zeros(4, np.int64))
+    first = _parts.next_rows(state, np.zeros(4, np.int64), NONE)
+    second = _parts.next_rows(state, np.zeros(4, np.int64), first)
     assert not set(first.tolist()) & set(second.tolist())
-    assert _parts.next_rows(state, np.zeros(4, np.int64)).tolist() == first.tolist()
-    assert method.propose(state, 4, rng).dtype == np.int64
+    assert _parts.next_rows(state, np.zeros(4, np.int64), NONE).tolist() == first.tolist()
+    for _ in range(10):
+        proposed = method.propose(state, 4, first, rng)
+        assert proposed.dtype == np.int64 and not set(proposed.tolist()) & set(first.tolist())
 
 
 @pytest.mark.parametrize("n", [1, 2, 7, 16, 100, 4096, 4097, 10_000])
@@ -211,21 +215,19 @@ def test_a_loss_that_is_none_is_refused(loss: float | None, said: str):
     state = begun(method, [5, 5])
     measured = Signals({} if loss is None else {"loss": np.array([loss])})
     with pytest.raises(InputError, match=said):
-        method.update(state, np.array([0]), measured)
+        method.update(state, np.array([0]), {"weights": state["weights"]}, measured)
 
 
 def test_rows_without_a_domain_and_a_single_domain_are_refused():
     with pytest.raises(InputError, match="1 of 3 have none"):
-        Odm().init(Signals({"source": np.array([0, 1, -1])}), np.random.default_rng(0))
+        Odm().init(3, Signals({"source": np.array([0, 1, -1])}), np.random.default_rng(0))
     with pytest.raises(InputError, match="two or more; got one"):
         begun(Odm(), [5])
     with pytest.raises(InputError, match="domain 1 is empty"):
-        Odm().init(Signals({"source": np.array([0, 2])}), np.random.default_rng(0))
+        Odm().init(2, Signals({"source": np.array([0, 2])}), np.random.default_rng(0))
 
 
-@pytest.mark.parametrize(
-    "parameters", [{"variant": "exp3"}, {"smoothing": 1.0}, {"warmup": -1}, {"ahead": -1}, {"warm_up": 3}]
-)
+@pytest.mark.parametrize("parameters", [{"variant": "exp3"}, {"smoothing": 1.0}, {"warmup": -1}, {"warm_up": 3}])
 def test_wrong_parameters_are_refused_by_name(parameters: dict):
     with pytest.raises(RecipeError, match=next(iter(parameters))):
         catalog.build("sample", "odm", parameters)

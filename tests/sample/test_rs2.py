@@ -6,7 +6,7 @@ import itertools
 
 import numpy as np
 import pytest
-from domains import begun, signals
+from domains import NONE, begun
 
 from assay import catalog
 from assay.errors import InputError, RecipeError
@@ -17,13 +17,13 @@ from assay.types import Signals
 def epochs(method: Rs2, n: int, count: int, size: int, seed: int = 0) -> list[list[int]]:
     """The rows of some epochs, a batch at a time; batches end with their epoch."""
     rng = np.random.default_rng(seed)
-    state = method.init(signals([n]), rng)
+    state = method.init(n, Signals({}), rng)
     found, length = [], int(state["epoch"][0])
     for _ in range(count):
         rows: list[int] = []
         while len(rows) < length:
-            batch = method.propose(state, size, rng)
-            state = method.update(state, batch, Signals({}))
+            batch = method.propose(state, size, NONE, rng)
+            state = method.update(state, batch, {}, Signals({}))
             rows += batch.tolist()
         assert len(rows) == length, "a batch reached into the next epoch"
         found.append(rows)
@@ -72,6 +72,17 @@ def test_rows_are_alike_likely():
         [row for rows in epochs(Rs2(0.1, "with_replacement"), 40, 3000, 4) for row in rows], minlength=40
     )
     assert ((counts - 300) ** 2 / 300).sum() < 73.4
+
+
+@pytest.mark.parametrize("variant", ["without_replacement", "with_replacement"])
+def test_rows_in_flight_count_as_drawn(variant: str):
+    """Drawn ahead, the same batches come as one after the other, over the end of epochs too."""
+    method, rng = Rs2(0.3, variant), np.random.default_rng(0)
+    state, pending = method.init(20, Signals({}), rng), NONE
+    for batch in itertools.chain(*([rows[:4], rows[4:]] for rows in epochs(method, 20, 5, 4))):
+        ahead = method.propose(state, 4, pending, rng)
+        assert ahead.tolist() == batch
+        pending = np.concatenate([pending, ahead])
 
 
 def test_the_seed_is_the_order():

@@ -26,7 +26,7 @@ def proportional(*exponents: float) -> list[float]:
 def validated(state: State, method: SkillIt, *losses: float) -> State:
     """After a batch, at whose end these losses were validated."""
     rows = rows_of(state, 0, 2)
-    return method.update(state, rows, Signals({"domain_loss": np.tile(losses, (len(rows), 1))}))
+    return method.update(state, rows, {}, Signals({"domain_loss": np.tile(losses, (len(rows), 1))}))
 
 
 def test_it_begins_as_if_every_loss_were_one():
@@ -90,10 +90,10 @@ def test_training_losses_stand_in_where_nothing_is_validated():
     method = SkillIt(eta=1.0, every=2)
     state = begun(method, [6, 6, 6])
     for rows, loss in ((rows_of(state, 0, 2), [1.0, 2.0]), (rows_of(state, 1, 1), [6.0])):
-        state = method.update(state, rows, Signals({"loss": np.array(loss)}))
+        state = method.update(state, rows, {}, Signals({"loss": np.array(loss)}))
     assert state["history"].tolist() == [[1.5, 6.0, 3.75]]
     for _ in range(2):
-        state = method.update(state, rows_of(state, 2, 1), Signals({"loss": np.array([2.0])}))
+        state = method.update(state, rows_of(state, 2, 1), {}, Signals({"loss": np.array([2.0])}))
     assert state["history"].tolist()[1] == [1.5, 6.0, 2.0]
 
 
@@ -102,7 +102,7 @@ def test_what_was_validated_is_preferred_to_training_losses():
     state = begun(method, [4, 4])
     rows = rows_of(state, 0, 2)
     measured = {"loss": np.ones(2), "domain_loss": np.tile([np.nan, 5.0], (2, 1))}
-    assert method.update(state, rows, Signals(measured))["history"].tolist() == [[1.0, 5.0]]
+    assert method.update(state, rows, {}, Signals(measured))["history"].tolist() == [[1.0, 5.0]]
 
 
 def test_weights_sum_to_one_whatever_the_losses():
@@ -122,14 +122,14 @@ def test_batches_follow_the_weights_and_repeat_nothing_until_a_skill_is_exhauste
 
 def test_a_round_without_a_loss_is_refused():
     method = SkillIt(every=2)
-    state = method.update(begun(method, [4, 4]), np.array([0]), Signals({}))
+    state = method.update(begun(method, [4, 4]), np.array([0]), {}, Signals({}))
     with pytest.raises(InputError, match="within every round of 2 batches"):
-        method.update(state, np.array([1]), Signals({}))
+        method.update(state, np.array([1]), {}, Signals({}))
     for bad, said in ((np.inf, "finite losses"), (-np.inf, "finite losses")):
         with pytest.raises(InputError, match=said):
             validated(state, method, 1.0, bad)
     with pytest.raises(InputError, match="finite loss"):
-        method.update(state, np.array([1]), Signals({"loss": np.array([np.nan])}))
+        method.update(state, np.array([1]), {}, Signals({"loss": np.array([np.nan])}))
 
 
 @pytest.mark.parametrize(

@@ -82,6 +82,15 @@ def test_influences_are_weighted_cosines_normalised() -> None:
     assert choose(Limit(40, "examples", np.ones(40, np.int64))).rows.tolist() == slowly(expected)
 
 
+def test_neither_scales_nor_the_order_of_examples_change_the_choice() -> None:
+    every = Limit(40, "examples", np.ones(40, np.int64))
+    plain, order = choose(every).rows.tolist(), RNG.permutation(5)
+    scaled, turned = signals(POOL * RNG.uniform(0.01, 100, (2, 40, 1))), signals()
+    for place in (1, 2):
+        turned = turned.adding(f"target:gradients_{place}", TARGET[place - 1][order] * RNG.uniform(0.01, 100, (5, 1)))
+    assert choose(every, scaled).rows.tolist() == choose(every, turned).rows.tolist() == plain
+
+
 def test_budgets_nest_and_rows_without_a_gradient_stay_out() -> None:
     pool = POOL.copy()
     pool[1, 4] = np.nan

@@ -12,7 +12,7 @@ import pytest
 from tests.command import assay, examples, jsonl, ranked
 
 from assay.errors import RecipeError
-from assay.select import _objective, facility_location
+from assay.select import _facility, _objective, facility_location
 from assay.select.facility_location import FacilityLocation
 from assay.types import Limit, Selection, Signals
 
@@ -144,11 +144,9 @@ def test_stochastic_greedy_draws_n_over_k_times_the_logarithm_of_one_over_epsilo
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     asked: list[int] = []
-    own = facility_location._facility.Dense.gains
+    own = _facility.Dense.gains
     monkeypatch.setattr(
-        facility_location._facility.Dense,
-        "gains",
-        lambda self, state, rows: (asked.append(len(rows)), own(self, state, rows))[1],
+        _facility.Dense, "gains", lambda self, state, rows: (asked.append(len(rows)), own(self, state, rows))[1]
     )
     choose(heaps(200), examples_of(20, 200), FacilityLocation(optimizer="stochastic", epsilon=0.01))
     assert asked == [math.ceil(10 * math.log(100))] * 20
@@ -159,11 +157,9 @@ def test_stochastic_greedy_draws_n_over_k_times_the_logarithm_of_one_over_epsilo
 
 def test_lazy_greedy_asks_for_few(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[int] = []
-    own = facility_location._facility.Dense.gains
+    own = _facility.Dense.gains
     monkeypatch.setattr(
-        facility_location._facility.Dense,
-        "gains",
-        lambda self, state, rows: (asked.append(len(rows)), own(self, state, rows))[1],
+        _facility.Dense, "gains", lambda self, state, rows: (asked.append(len(rows)), own(self, state, rows))[1]
     )
     choose(heaps(400), examples_of(40, 400), FacilityLocation())
     assert sum(asked) < 400 * 40 / 5
@@ -241,7 +237,8 @@ def test_weights_are_sizes_of_clusters_and_count_each_row_once(name: str) -> Non
     assert found.weights.sum() == 90 and found.weights.min() >= 1 and len(set(found.rows.tolist())) == 60
     few = choose(heaps(90), examples_of(4, 90), FacilityLocation(similarity=name, weights="cluster_sizes"))
     directions = heaps(90) / np.linalg.norm(heaps(90), axis=1, keepdims=True)
-    like = directions @ directions.T if name == "cosine" else similar(heaps(90), name)  # the least opposite where all are
+    opposite = directions @ directions.T  # where all are opposite, the least so counts
+    like = opposite if name == "cosine" else similar(heaps(90), name)
     nearest = like[few.rows].argmax(axis=0)
     assert few.weights.tolist() == np.bincount(nearest, minlength=4).tolist()
     assert choose(x, examples_of(60, 90), FacilityLocation(similarity=name)).weights.tolist() == [1.0] * 60

@@ -168,7 +168,7 @@ def test_it_aims_at_one_target(data: Path):
     recipe = data / "r.toml"
     recipe.write_text(f'steps = [{EMBED}, {{ select = "round_robin", budget = "9" }}]')
     given = ("select", data / "pool", "--recipe", recipe, "--workers", "1", "-q", "--out", data / "run")
-    assert "aims at the examples of one target; got 0" in assay(*given).sentence
+    assert "round_robin needs a target: give --target FILE" in assay(*given).sentence
     both = ("--target", f"{data}/target.jsonl=50%", "--target", f"{data}/other.jsonl=50%")
     assert "aims at the examples of one target; got 2" in assay(*given, *both).sentence
     recipe.write_text('steps = [{ select = "round_robin", budget = "9" }]')

@@ -200,8 +200,8 @@ def small() -> Any:
     from assay.models.causal_config import CausalConfig, Shape
     from assay.verify.neural import judge_of
 
-    judge = judge_of("lm-nano")
-    return replace(judge, language=replace(judge.language, config=CausalConfig(Shape(32, 1, 2, 64), 1e-2, context=128, rows=8, warm=5)))
+    judge, config = judge_of("lm-nano"), CausalConfig(Shape(32, 1, 2, 64), 1e-2, context=128, rows=8, warm=5)
+    return replace(judge, language=replace(judge.language, config=config))
 
 
 def swapped(rows: list[dict[str, str]]) -> list[dict[str, str]]:

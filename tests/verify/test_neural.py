@@ -24,7 +24,6 @@ from assay.verify.neural import CausalJudge
 from assay.verify.verdict import Question, verdict
 
 
-
 def configured(judge: CausalJudge, config: CausalConfig) -> CausalJudge:
     return replace(judge, language=replace(judge.language, config=config))
 

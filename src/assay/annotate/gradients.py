@@ -19,6 +19,7 @@ https://arxiv.org/abs/2402.04333. The released code projects by random signs (`d
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from typing import Any, ClassVar, Literal, final
 
@@ -49,7 +50,7 @@ class Gradients(Annotator, Learner):
     epochs      epochs of the warm-up; a checkpoint after each
     warmup      share of the pool that it learns, by content hash
     adapters    `lora`: low-rank adapters alone are trained and differentiated; `none`: all weights; `auto`: lora for a
-                checkpoint, none for a model that begins untrained
+                checkpoint, none for a size of ours, which begins untrained
     r           rank of the adapters
     alpha       their scale is alpha / r
     rate        peak learning rate; 0: 2e-5 with adapters, the model's own without
@@ -74,6 +75,7 @@ class Gradients(Annotator, Learner):
     uses_target: ClassVar[Literal["required", "optional", "no"]] = "no"
     features: ClassVar[tuple[str, ...]] = ("neural",)
     heavy: ClassVar[bool] = True
+    portion: ClassVar[int] = 256
     form: ClassVar[Literal["text", "turns"]] = "turns"
 
     model: str = "lm-nano"
@@ -128,28 +130,32 @@ class Gradients(Annotator, Learner):
         drawn = pool.sample(max(1, round(self.warmup * len(pool))))
         order = np.lexsort((drawn.rows, drawn.hashes))  # by content, so that files and order do not matter
         documents = language.encode_turns(drawn.text.take(order))
-        if not (documents.data >= 0).any():
+        if not gradients.says(documents.data, language.config):
             raise InputError(
-                "gradients: the rows drawn for the warm-up must have text or responses to learn; they are empty"
+                "gradients: rows must have text or responses to learn, as in instruction and output or in a chat with assistant "
+                f"turns; none of the {len(drawn):,} that were drawn for the warm-up has: name the fields with --text"
             )
         seed, asked = int(rng.integers(2**31)), self._adapters()
         rate = self.rate or (None if asked is None else _LORA_RATE)
         plan = tuning.Tuning(self.epochs, rate=rate, betas=(self.beta1, self.beta2), decay=0.0, adapters=asked)
-        snapshots = list(tuning.tune(language, documents, plan, seed))
-        rates = np.array([one.rate for one in snapshots])
-        notes = {
-            "warmup_rows": len(drawn),
-            "warmup_loss_nats": [round(one.loss, 4) for one in snapshots],
-            "weights": len(gradients.Checkpoint.of(snapshots[0]).weights),
-        }
-        checkpoints = [gradients.Checkpoint.of(one) for one in snapshots]
-        return Fitted({**gradients.stored(checkpoints), "rates": rates, "seed": np.array([seed])}, notes)
+        checkpoints, rates, losses = [], [], []
+        for snapshot in tuning.tune(language, documents, plan, seed, report=_report(pool)):
+            checkpoints.append(gradients.Checkpoint.of(snapshot))  # one by one: each is three times the weights
+            rates.append(snapshot.rate)
+            losses.append(round(snapshot.loss, 4))
+        notes = {"warmup_rows": len(drawn), "warmup_loss_nats": losses, "weights": len(checkpoints[0].weights)}
+        return Fitted({**gradients.stored(checkpoints), "rates": np.array(rates), "seed": np.array([seed])}, notes)
 
     def _adapters(self) -> Any:
         """What is trained: adapters, or None for all weights."""
-        config, causal = language_of(self.model).config, torch_module("causal_model")
-        checkpoint = isinstance(config.model, str) and causal.weighted(config.model)
-        lora = self.adapters == "lora" or (self.adapters == "auto" and checkpoint)
+        config, lora = language_of(self.model).config, self.adapters == "lora"
+        if self.adapters == "auto" and isinstance(config.model, str):
+            lora = torch_module("causal_model").weighted(config.model)
+            if not lora:
+                raise InputError(
+                    f"gradients: the model {self.model!r} must have trained weights (model.safetensors) beside its config.json; "
+                    "it has none: give a checkpoint, or adapters = 'none' to train all weights from initial ones"
+                )
         return torch_module("tuning").Adapters(self.r, self.alpha) if lora else None
 
     def prepare(self, models: dict[str, Any]) -> Any:
@@ -182,3 +188,14 @@ class Gradients(Annotator, Learner):
     def _kept(self, row: Float32[np.ndarray, "d"]) -> Float32[np.ndarray, "d"]:
         size = float(np.sqrt(np.mean(np.square(row, dtype=np.float64))))
         return row if self.precision == "float32" or size == 0 else row / np.float32(size)
+
+
+def _report(pool: Rows) -> Callable[[int, int, float], None]:
+    """Tells whoever watches the pool how far the warm-up is."""
+    tell = getattr(pool, "tell", None)
+
+    def report(done: int, total: int, loss: float) -> None:
+        if tell is not None:
+            tell("warm up", done, total, "steps", loss)
+
+    return report

@@ -153,7 +153,7 @@ def hadamard(values: Float32[np.ndarray, "m"], width: int, key: int) -> Float32[
     return out
 
 
-@njit([types.void(_READ, _READ, _READ, *[types.float32] * 5, _WRITE)], cache=True, nogil=True)
+@njit([types.void(_READ, _READ, _READ, *[types.float32] * 5, _WRITE)], cache=True, nogil=True, error_model="numpy")
 def _adam(
     gradient: Float32[np.ndarray, "m"],
     first: Float32[np.ndarray, "m"],

@@ -31,7 +31,7 @@ from typing import ClassVar, Literal, final
 import numpy as np
 from jaxtyping import Float, Float64
 
-from assay.contracts import Mixer
+from assay.contracts import Forecaster, Mixer
 from assay.errors import InputError, RecipeError
 from assay.kernels.projection import onto_capped_simplex
 from assay.types import Mixture, Trials
@@ -43,7 +43,7 @@ _MARGIN = 1e-3  # of the range of losses: how far below the smallest c stays
 
 @final
 @dataclass(frozen=True)
-class MixtureLaw(Mixer):
+class MixtureLaw(Mixer, Forecaster):
     """Regression on trials by an exponential law.
 
     tried      mixtures to try

@@ -31,7 +31,7 @@ from typing import ClassVar, Literal, final
 import numpy as np
 from jaxtyping import Float, Float64, Int64
 
-from assay.contracts import Mixer
+from assay.contracts import Forecaster, Mixer
 from assay.errors import InputError, RecipeError
 from assay.kernels.projection import onto_capped_simplex
 from assay.models.boosted_trees import LEAF, BoostedTrees
@@ -45,7 +45,7 @@ _CLOSE = 1e-5
 
 @final
 @dataclass(frozen=True)
-class RegMix(Mixer):
+class RegMix(Mixer, Forecaster):
     """Regression on trials by boosted trees.
 
     tried      mixtures to try

@@ -209,18 +209,30 @@ def _inside(
     count: int,
     cell: int,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The neighbours of one cell's rows, out of the cells beside it, one of them in memory at a time."""
+    """The neighbours of one cell's rows, out of the cells beside it, as many of them together as make a block."""
     rows = order[starts[cell] : starts[cell + 1]]
     sign = 1 if vectors.how == "euclidean" else -1
     near, found = np.full((len(rows), count), -1), np.full((len(rows), count), sign * np.inf, np.float32)
-    for other in beside[cell].tolist():
-        inside = order[starts[other] : starts[other + 1]]
+    for others in _together(beside[cell].tolist(), np.diff(starts)):
+        inside = np.concatenate([order[starts[other] : starts[other + 1]] for other in others])
         if len(inside):
             some, places = _among(vectors, vectors.block(inside), count, rows)
             near, found = np.hstack([near, inside[places]]), np.hstack([found, some])
             best = np.argsort(sign * found, axis=1, kind="stable")[:, :count]
             near, found = np.take_along_axis(near, best, 1), np.take_along_axis(found, best, 1)
     return rows, near, found
+
+
+def _together(cells: Sequence[int], sizes: Int64[np.ndarray, "g"]) -> Iterator[list[int]]:
+    """Cells one after another, in runs of at most `BLOCK` rows; a larger one stands alone."""
+    run, rows = list[int](), 0
+    for cell in cells:
+        if run and rows + sizes[cell] > BLOCK:
+            yield run
+            run, rows = [], 0
+        run.append(cell)
+        rows += int(sizes[cell])
+    yield run
 
 
 def _metric(how: str) -> int:

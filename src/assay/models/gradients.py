@@ -87,6 +87,8 @@ class Differentiator:
 
     def _into(self, symbols: Int[np.ndarray, "m"], room: Float32[np.ndarray, "m"]) -> bool:
         learnt = int((symbols >= 0).sum())
+        if not says(symbols, self.model.config):
+            return False
         self.model.module.zero_grad(set_to_none=True)
         for piece in pieces(symbols, self.model.config):
             self.model.backward(piece, 1 / learnt)
@@ -95,7 +97,17 @@ class Differentiator:
             part = room[at : at + one.numel()]
             part[:] = 0 if one.grad is None else one.grad.detach().cpu().numpy().ravel()
             at += one.numel()
-        return learnt > 0
+        return True
+
+
+def says(symbols: Int[np.ndarray, "m"], config: CausalConfig) -> bool:
+    """Whether anything is learnt but ends: an empty response has its end alone, and teaches only to stop.
+
+    >>> config = CausalConfig("tiny", rate=1e-3)
+    >>> says(np.array([~5, 6, 0]), config), says(np.array([~5, 0]), config)
+    (True, False)
+    """
+    return bool(((symbols >= 0) & (symbols != config.end)).any())
 
 
 def pieces(symbols: Int[np.ndarray, "m"], config: CausalConfig) -> Iterator[Batch]:

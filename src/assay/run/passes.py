@@ -37,7 +37,6 @@ from assay.run.workers import Workers
 from assay.types import Batch, Texts, join_texts
 
 PORTION = 1 << 20  # bytes of text after which what a network says is kept
-PORTION_ROWS = 2048  # or so many rows: captions are short, and their pictures are not
 
 
 class Watch(Protocol):
@@ -280,6 +279,10 @@ class Pool(Rows):
             if any(self.copies.values()):
                 self._visit(stage, jobs)  # where one of two equal files was known before, the other lacks its results
 
+    def tell(self, stage: str, done: int, total: int, unit: str, loss: float = math.nan) -> None:
+        """See `Rows.tell`."""
+        self.watch(stage, done, total, unit, loss)
+
     def _in_portions(self, stage: str, tasks: Sequence[Visit]) -> None:
         """Pieces whose rows take long: about a megabyte of text at a time, each kept as soon as it is done."""
         portions = [(task, job, self._portions(task, job)) for task in tasks for job in task.jobs]
@@ -297,7 +300,7 @@ class Pool(Rows):
         first, stop = self.count().ranges[number]
         living = self.living[first:stop]
         sizes = np.where(living, self.count().sizes[first:stop], 0)
-        which = np.cumsum(sizes) // PORTION + np.cumsum(living) // PORTION_ROWS
+        which = np.cumsum(sizes) // PORTION + np.cumsum(living) // job.annotator.portion
         numbers = np.unique(which[living]).tolist() or [0]
         masks = [self.count().padded((which == one) & living, number) for one in numbers]
         return [

@@ -6,7 +6,7 @@
                         domains, https://doi.org/10.1007/3-540-45760-7_9), which on few bits would prefer some places
 
 So a domain is read without repetition until it is exhausted, then in another order, and all that a checkpoint needs is how
-many rows of each domain were taken. Rows that are drawn but not trained on yet (a loader fetches ahead) stand in `pending`.
+many rows of each domain were taken. Rows that are drawn but not trained on yet (`pending`) count as taken.
 """
 
 from __future__ import annotations
@@ -62,9 +62,9 @@ def counted(state: State, rows: Int64[np.ndarray, "k"]) -> Int64[np.ndarray, "g"
     return state["taken"] + np.bincount(state["source"][rows], minlength=len(state["taken"]))
 
 
-def next_rows(state: State, domains: Int[np.ndarray, "b"]) -> Int64[np.ndarray, "b"]:
+def next_rows(state: State, domains: Int[np.ndarray, "b"], pending: Int64[np.ndarray, "r"]) -> Int64[np.ndarray, "b"]:
     """For each of some domains, named one by one, the next row in its order after those taken and those pending."""
-    taken = counted(state, state.get("pending", np.zeros(0, np.int64)))
+    taken = counted(state, pending)
     found = np.empty(len(domains), np.int64)
     for domain in np.unique(domains).tolist():
         here = np.flatnonzero(domains == domain)

@@ -37,13 +37,13 @@ class DomainUpsampling(Sampler):
     after   weights of the domains in the last phase (empty: all alike)
 
     >>> method = DomainUpsampling(steps=10, share=0.2, after=(0.0, 1.0))
-    >>> state = method.init(Signals({"source": np.array([0, 0, 0, 1])}), np.random.default_rng(0))
-    >>> state["weights"].tolist(), method.update({**state, "step": np.array([7])}, np.array([0]), Signals({}))["weights"].tolist()
+    >>> state = method.init(4, Signals({"source": np.array([0, 0, 0, 1])}), np.random.default_rng(0))
+    >>> later = method.update({**state, "step": np.array([7])}, np.array([0]), {}, Signals({}))
+    >>> state["weights"].tolist(), later["weights"].tolist()
     ([0.75, 0.25], [0.0, 1.0])
     """
 
     needs: ClassVar[tuple[str, ...]] = ("source",)
-    measures: ClassVar[tuple[str, ...]] = ()
     paper: ClassVar[str] = "https://arxiv.org/abs/2406.03476"
 
     steps: int = 1000
@@ -57,7 +57,7 @@ class DomainUpsampling(Sampler):
         if not 0 < self.share < 1:
             raise RecipeError(f"domain_upsampling: share must be above 0 and below 1; got {self.share}")
 
-    def init(self, signals: Signals, rng: np.random.Generator) -> State:
+    def init(self, count: int, signals: Signals, rng: np.random.Generator) -> State:
         """The mixture of the step `weights (g,)`, `step (1,)`, and the domains."""
         state = of_domains("domain_upsampling", signals, rng)
         mixtures = {
@@ -66,18 +66,20 @@ class DomainUpsampling(Sampler):
         }
         return {**state, **mixtures, "weights": self._weights(mixtures, 0), "step": np.zeros(1, np.int64)}
 
-    def propose(self, state: State, size: int, rng: np.random.Generator) -> Int64[np.ndarray, "b"]:
+    def propose(
+        self, state: State, size: int, pending: Int64[np.ndarray, "r"], rng: np.random.Generator
+    ) -> Int64[np.ndarray, "b"]:
         """Rows whose domains are drawn one by one."""
         weights = state["weights"]
-        return next_rows(state, rng.choice(len(weights), size, p=weights))
+        return next_rows(state, rng.choice(len(weights), size, p=weights), pending)
 
     def draw(
-        self, state: State, rows: Int64[np.ndarray, "b"], measured: Signals, size: int, rng: np.random.Generator
-    ) -> Int64[np.ndarray, "k"]:
+        self, state: State, rows: Int64[np.ndarray, "b"], previewed: Signals, size: int, rng: np.random.Generator
+    ) -> tuple[Int64[np.ndarray, "k"], State]:
         """The first `size` of them."""
-        return rows[:size]
+        return rows[:size], {}
 
-    def update(self, state: State, rows: Int64[np.ndarray, "k"], measured: Signals) -> State:
+    def update(self, state: State, rows: Int64[np.ndarray, "k"], drawn_with: State, measured: Signals) -> State:
         """Count the batch, and change the mixture when the last phase begins."""
         step = int(state["step"][0]) + 1
         taken, weights = counted(state, rows), self._weights(state, step)

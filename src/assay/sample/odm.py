@@ -8,8 +8,8 @@
 Exp3 with a moving average. Where the authors' code differs it is offered by name. `reference`: rewards are summed, of a tenth
 of the loss; ε of the step that was just trained, not of the next one; what is lost while warming up does not count. `smoothed`:
 the code's update for several domains at once, R_i ← α R_i + (1 − α) L without importance weights, the rest as `reference`.
-For the first `warmup` batches domains come by the size of their data. π_t(i) is what the domain was drawn with: `ahead`
-batches may be drawn before a loss is known (loaders fetch ahead), so as many earlier π are part of the state.
+For the first `warmup` batches domains come by the size of their data. The π_t(i) that a loss is divided by is the one that its
+batch was drawn with, however many losses of others have come since (loaders fetch ahead).
 
 Guarantee: weights sum to 1 and are at least ε_t after the warm-up; rows of a domain come without repetition until it is
 exhausted; the stream is a function of seed, rows and losses. A loss that can not be learnt (noise) is rewarded too: clean
@@ -43,11 +43,11 @@ class Odm(Sampler):
     variant    paper, reference or smoothed, as above
     warmup     batches drawn by the size of the domains first (the authors': 2,000 of 100,000)
     smoothing  α, from 0 to below 1
-    ahead      batches that are drawn before the loss of the first of them is known
 
     >>> odm = Odm(warmup=0)
-    >>> state = odm.init(Signals({"source": np.array([0, 0, 0, 1])}), np.random.default_rng(0))
-    >>> odm.update(state, np.array([3]), Signals({"loss": np.array([2.0])}))["weights"][0].round(3).tolist()
+    >>> state = odm.init(4, Signals({"source": np.array([0, 0, 0, 1])}), np.random.default_rng(0))
+    >>> drawn_with = {"weights": state["weights"]}
+    >>> odm.update(state, np.array([3]), drawn_with, Signals({"loss": np.array([2.0])}))["weights"].round(3).tolist()
     [0.483, 0.517]
     """
 
@@ -58,46 +58,44 @@ class Odm(Sampler):
     variant: str = "paper"
     warmup: int = 100
     smoothing: float = 0.9
-    ahead: int = 0
 
     def __post_init__(self) -> None:
         if self.variant not in _VARIANTS:
             raise RecipeError(f"odm: variant must be one of {', '.join(_VARIANTS)}; got {self.variant!r}")
         if not 0 <= self.smoothing < 1:
             raise RecipeError(f"odm: smoothing must be from 0 to below 1; got {self.smoothing}")
-        for name in ("warmup", "ahead"):
-            if getattr(self, name) < 0:
-                raise RecipeError(f"odm: {name} must be a number of batches, 0 or more; got {getattr(self, name)}")
+        if self.warmup < 0:
+            raise RecipeError(f"odm: warmup must be a number of batches, 0 or more; got {self.warmup}")
 
-    def init(self, signals: Signals, rng: np.random.Generator) -> State:
-        """R `reward (g,)`, π of this step and of those before it `weights (ahead + 1, g)`, `step (1,)`, and the domains."""
+    def init(self, count: int, signals: Signals, rng: np.random.Generator) -> State:
+        """R `reward (g,)`, π of this step `weights (g,)`, `step (1,)`, and the domains."""
         state = of_domains("odm", signals, rng)
         first = shares(state)
         if len(first) < 2:
             raise InputError(
                 "odm chooses among domains and needs two or more; got one: name the field that tells them apart"
             )
-        weights = np.tile(first, (self.ahead + 1, 1))
-        return {**state, "reward": np.zeros(len(first)), "weights": weights, "step": np.zeros(1, np.int64)}
+        return {**state, "reward": np.zeros(len(first)), "weights": first, "step": np.zeros(1, np.int64)}
 
-    def propose(self, state: State, size: int, rng: np.random.Generator) -> Int64[np.ndarray, "b"]:
-        """The next rows of one domain, drawn by the latest weights."""
-        weights = state["weights"][0]
-        return next_rows(state, np.full(size, rng.choice(len(weights), p=weights)))
+    def propose(
+        self, state: State, size: int, pending: Int64[np.ndarray, "r"], rng: np.random.Generator
+    ) -> Int64[np.ndarray, "b"]:
+        """The next rows of one domain, drawn by the weights."""
+        weights = state["weights"]
+        return next_rows(state, np.full(size, rng.choice(len(weights), p=weights)), pending)
 
     def draw(
-        self, state: State, rows: Int64[np.ndarray, "b"], measured: Signals, size: int, rng: np.random.Generator
-    ) -> Int64[np.ndarray, "k"]:
-        """The first `size` of them."""
-        return rows[:size]
+        self, state: State, rows: Int64[np.ndarray, "b"], previewed: Signals, size: int, rng: np.random.Generator
+    ) -> tuple[Int64[np.ndarray, "k"], State]:
+        """The first `size` of them, and π `weights (g,)`."""
+        return rows[:size], {"weights": state["weights"]}
 
-    def update(self, state: State, rows: Int64[np.ndarray, "k"], measured: Signals) -> State:
+    def update(self, state: State, rows: Int64[np.ndarray, "k"], drawn_with: State, measured: Signals) -> State:
         """One step of the bandit; InputError for a loss that is missing or not finite."""
         step = int(state["step"][0]) + 1
         losses, told = losses_of("odm", state, rows, measured.columns)
-        reward = self._reward(state["reward"], losses, told, state["weights"][-1], step)
-        weights = np.concatenate([self._weights(state, reward, step)[None], state["weights"][:-1]])
-        taken = counted(state, rows)
+        reward = self._reward(state["reward"], losses, told, drawn_with["weights"], step)
+        taken, weights = counted(state, rows), self._weights(state, reward, step)
         return {**state, "taken": taken, "reward": reward, "weights": weights, "step": np.array([step])}
 
     def _reward(

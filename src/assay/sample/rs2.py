@@ -41,15 +41,14 @@ class Rs2(Sampler):
     variant  without_replacement (between epochs, until the rows are exhausted) or with_replacement
 
     >>> rs2, rng = Rs2(share=0.5), np.random.default_rng(0)
-    >>> state = rs2.init(Signals({"row_hash": np.arange(4, dtype=np.uint64)}), rng)
-    >>> first = rs2.propose(state, 8, rng)
-    >>> second = rs2.propose(rs2.update(state, first, Signals({})), 8, rng)
+    >>> state = rs2.init(4, Signals({}), rng)
+    >>> first = rs2.propose(state, 8, np.zeros(0, np.int64), rng)
+    >>> second = rs2.propose(state, 8, first, rng)
     >>> sorted([*first.tolist(), *second.tolist()])
     [0, 1, 2, 3]
     """
 
-    needs: ClassVar[tuple[str, ...]] = ("row_hash",)
-    measures: ClassVar[tuple[str, ...]] = ()
+    needs: ClassVar[tuple[str, ...]] = ()
     paper: ClassVar[str] = "https://arxiv.org/abs/2305.18424"
 
     share: float = 0.1
@@ -61,29 +60,30 @@ class Rs2(Sampler):
         if not 0 < self.share <= 1:
             raise RecipeError(f"rs2: share must be above 0 and at most 1; got {self.share}")
 
-    def init(self, signals: Signals, rng: np.random.Generator) -> State:
+    def init(self, count: int, signals: Signals, rng: np.random.Generator) -> State:
         """How many `rows (1,)`, how many in an `epoch (1,)`, the order's `key (1,)`, how many were `taken (1,)`."""
-        count = len(signals)
         if not count:
             raise InputError("rs2 needs rows to draw from; there is none")
         size = max(1, int(self.share * count + 1e-9))
         key = rng.integers(2**63, size=1)
         return {"rows": np.array([count]), "epoch": np.array([size]), "key": key, "taken": np.zeros(1, np.int64)}
 
-    def propose(self, state: State, size: int, rng: np.random.Generator) -> Int64[np.ndarray, "b"]:
+    def propose(
+        self, state: State, size: int, pending: Int64[np.ndarray, "r"], rng: np.random.Generator
+    ) -> Int64[np.ndarray, "b"]:
         """The next rows of this epoch; fewer at its end."""
-        count, length, taken = int(state["rows"][0]), int(state["epoch"][0]), int(state["taken"][0])
+        count, length, taken = int(state["rows"][0]), int(state["epoch"][0]), int(state["taken"][0]) + len(pending)
         epoch, start = divmod(taken, length)
         cycle, turn = divmod(epoch, count // length) if self.variant == "without_replacement" else (epoch, 0)
         places = turn * length + np.arange(start, min(start + size, length))
         return permuted(places, count, word_of(int(state["key"][0]) + cycle))
 
     def draw(
-        self, state: State, rows: Int64[np.ndarray, "b"], measured: Signals, size: int, rng: np.random.Generator
-    ) -> Int64[np.ndarray, "k"]:
+        self, state: State, rows: Int64[np.ndarray, "b"], previewed: Signals, size: int, rng: np.random.Generator
+    ) -> tuple[Int64[np.ndarray, "k"], State]:
         """The first `size` of them."""
-        return rows[:size]
+        return rows[:size], {}
 
-    def update(self, state: State, rows: Int64[np.ndarray, "k"], measured: Signals) -> State:
+    def update(self, state: State, rows: Int64[np.ndarray, "k"], drawn_with: State, measured: Signals) -> State:
         """Count them."""
         return {**state, "taken": state["taken"] + len(rows)}

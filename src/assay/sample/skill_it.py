@@ -48,12 +48,12 @@ class SkillIt(Sampler):
     variant    paper or reference, as above
 
     >>> signals = Signals({"source": np.array([0, 1])})
-    >>> SkillIt(graph=((1, 1), (0, 1)), eta=1.0).init(signals, np.random.default_rng(0))["weights"].round(3).tolist()
+    >>> SkillIt(graph=((1, 1), (0, 1)), eta=1.0).init(2, signals, np.random.default_rng(0))["weights"].round(3).tolist()
     [0.731, 0.269]
     """
 
     needs: ClassVar[tuple[str, ...]] = ("source",)
-    measures: ClassVar[tuple[str, ...]] = ("loss",)
+    measures: ClassVar[tuple[str, ...]] = ("loss", "domain_loss")
     paper: ClassVar[str] = "https://arxiv.org/abs/2307.14430"
 
     graph: tuple[tuple[float, ...], ...] = ()
@@ -74,7 +74,7 @@ class SkillIt(Sampler):
         if not self.eta > 0:
             raise RecipeError(f"skill_it: eta must be above 0; got {self.eta}")
 
-    def init(self, signals: Signals, rng: np.random.Generator) -> State:
+    def init(self, count: int, signals: Signals, rng: np.random.Generator) -> State:
         """p `weights (g,)`, `prior (g,)`, losses of the last rounds `history (r, g)`, sums of this round, and the domains."""
         state = of_domains("skill_it", signals, rng)
         count = len(state["taken"])
@@ -91,18 +91,20 @@ class SkillIt(Sampler):
             "step": np.zeros(1, np.int64),
         }
 
-    def propose(self, state: State, size: int, rng: np.random.Generator) -> Int64[np.ndarray, "b"]:
+    def propose(
+        self, state: State, size: int, pending: Int64[np.ndarray, "r"], rng: np.random.Generator
+    ) -> Int64[np.ndarray, "b"]:
         """Rows whose skills are drawn one by one."""
         weights = state["weights"]
-        return next_rows(state, rng.choice(len(weights), size, p=weights))
+        return next_rows(state, rng.choice(len(weights), size, p=weights), pending)
 
     def draw(
-        self, state: State, rows: Int64[np.ndarray, "b"], measured: Signals, size: int, rng: np.random.Generator
-    ) -> Int64[np.ndarray, "k"]:
+        self, state: State, rows: Int64[np.ndarray, "b"], previewed: Signals, size: int, rng: np.random.Generator
+    ) -> tuple[Int64[np.ndarray, "k"], State]:
         """The first `size` of them."""
-        return rows[:size]
+        return rows[:size], {}
 
-    def update(self, state: State, rows: Int64[np.ndarray, "k"], measured: Signals) -> State:
+    def update(self, state: State, rows: Int64[np.ndarray, "k"], drawn_with: State, measured: Signals) -> State:
         """Gather losses; at the end of a round the weights of the next. InputError for a loss that is missing or not finite."""
         step = int(state["step"][0]) + 1
         moved = {**state, **self._gathered(state, rows, measured), "taken": counted(state, rows)}

@@ -30,12 +30,13 @@ import numpy as np
 from assay.contracts import Objective, Selector
 from assay.errors import RecipeError
 from assay.models import clusters
-from assay.select import _facility, _objective
+from assay.select._facility import HOW, Dense, Sparse, sizes
+from assay.select._objective import OPTIMIZERS, greedy
 from assay.types import Groups, Limit, Selection, Signals
 
 DENSE = 32_768  # rows of which all pairs are held, in 4 GB
 _CHOICES = {
-    "similarity": tuple(_facility.HOW), "optimizer": _objective.OPTIMIZERS,
+    "similarity": tuple(HOW), "optimizer": OPTIMIZERS,
     "cost": ("ignored", "scaled"), "weights": ("one", "cluster_sizes"),
 }  # fmt: skip
 
@@ -90,23 +91,21 @@ class FacilityLocation(Selector):
         """Greedily, until the budget is spent; rows without a vector represent nobody and stay out."""
         known = clusters.present(signals[self.of], self.of)
         rows = np.flatnonzero(known)
-        vectors, here = clusters.Vectors(signals[self.of], rows, _facility.HOW[self.similarity]), limit.take(rows)
+        vectors, here = clusters.Vectors(signals[self.of], rows, HOW[self.similarity]), limit.take(rows)
         price = np.maximum(here.cost, 1).astype(np.float64) if self.cost == "scaled" else None
         order = np.argsort(signals["row_hash"][rows], kind="stable")
-        chosen, gains = _objective.greedy(
-            self.objective(vectors), here, self.optimizer, price, order, self.epsilon, rng
-        )
+        chosen, gains = greedy(self.objective(vectors), here, self.optimizer, price, order, self.epsilon, rng)
         lacking = {} if known.all() else {f"facility_location: no vector in {self.of}": np.flatnonzero(~known)}
-        weights = np.ones(len(chosen)) if self.weights == "one" else _facility.sizes(vectors, chosen, self.similarity)
+        weights = np.ones(len(chosen)) if self.weights == "one" else sizes(vectors, chosen, self.similarity)
         return Selection(rows[chosen], gains, weights, self.optimizer != "stochastic", lacking)
 
     def objective(self, vectors: clusters.Vectors) -> Objective:
         """f, over all pairs or over neighbours; RecipeError where all pairs would not fit into memory."""
         if self.neighbours:
-            return _facility.Sparse.of(vectors, self.neighbours, self.similarity)
+            return Sparse.of(vectors, self.neighbours, self.similarity)
         if len(vectors) > DENSE:
             raise RecipeError(
                 f"facility_location: neighbours must be above 0 for more than {DENSE:,} rows, whose pairs take "
                 f"{4 * DENSE**2 / 1e9:.0f} GB; there are {len(vectors):,} rows: set neighbours = 64"
             )
-        return _facility.Dense.of(vectors, self.similarity)
+        return Dense.of(vectors, self.similarity)
