@@ -25,12 +25,16 @@ class Held:
         names = Texts.of([name.partition("/")[0] for name in files])
         columns = {"image": Texts.of_bytes(list(files.values())), "label": names}
         self.batch = Batch(rows, rows.astype(np.uint64), columns)
+        self.told: list[tuple[str, int, int, str]] = []
 
     def __len__(self) -> int:
         return len(self.batch)
 
     def sample(self, k: int) -> Batch:
         return self.batch
+
+    def tell(self, stage: str, done: int, total: int, unit: str) -> None:
+        self.told.append((stage, done, total, unit))
 
 
 POOL = Held(photos.photos(2, LABELS))
@@ -67,6 +71,7 @@ def test_both_sums_against_their_definitions(variant: str, monkeypatch: pytest.M
         else:
             wanted = sum(lead(list(map(float, logits)), data.labels[row]) for logits in said) / 5
         assert found.arrays["aum"][row] == pytest.approx(wanted, rel=1e-6)
+    assert POOL.told[-5:] == [("train aum", done, 5, "epochs") for done in range(1, 6)]
     shift = 7.0
     np.testing.assert_allclose(vision.probabilities(PLAYED[0] + shift), vision.probabilities(PLAYED[0]), rtol=1e-5)
 

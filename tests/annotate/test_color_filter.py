@@ -51,6 +51,17 @@ class Few(Rows):
         return len(self.texts)
 
 
+@dataclass(frozen=True)
+class Heard(Few):
+    """Rows that remember how far somebody said to be."""
+
+    said: list[tuple[str, int, int, str]]
+
+    def tell(self, stage: str, done: int, total: int, unit: str, loss: float = np.nan) -> None:
+        assert np.isfinite(loss)
+        self.said.append((stage, done, total, unit))
+
+
 def learnt(method: ColorFilter, pool: list[str], target: list[str] | None) -> Fitted:
     aims = None if target is None else Few(tuple(target))
     return method.learn(Few(tuple(pool)), aims, Signals({}), None, np.random.default_rng(3))
@@ -136,6 +147,14 @@ def test_the_conditional_model_goes_on_from_the_prior(tiny: str) -> None:
     assert found["continued"] < 0.1 < 0.3 < found["target"]
 
 
+def test_every_step_of_a_training_is_told(tiny: str) -> None:
+    pool = Heard(tuple(PLAIN * 4), [])
+    ColorFilter(model=tiny, epochs=9).learn(pool, Few(tuple(SUMS)), Signals({}), None, np.random.default_rng(3))
+    for stage in ("color_filter learns the pool", "color_filter learns the target"):
+        steps = [(done, total) for said, done, total, unit in pool.said if said == stage and unit == "steps"]
+        assert steps == [(step + 1, len(steps)) for step in range(len(steps))] and steps, stage
+
+
 def test_neither_order_nor_place_of_rows_changes_what_is_learnt(tiny: str) -> None:
     for method in (ColorFilter(prior=25), ColorFilter(model=tiny, prior=25)):
         one = learnt(method, [*PLAIN, *SUMS], SUMS[:9])
@@ -158,7 +177,7 @@ def test_neither_batch_nor_padding_nor_order_changes_a_loss(tiny: str) -> None:
 def test_a_loss_is_the_librarys_own(tiny: str) -> None:
     """-ln P of all tokens and the end over their number, by the module itself."""
     texts = [text[:100] for text in PLAIN[:3]]
-    arrays = losses.taught(language_of(tiny), language_of(tiny).encode(Texts.of(SUMS)), 1, 0)
+    arrays = losses.taught(language_of(tiny), language_of(tiny).encode(Texts.of(SUMS)), 1, 0, lambda *_: None)
     model = torch_module("tuning").opened(language_of(tiny), arrays)
     for text, found in zip(texts, losses.reader(tiny, arrays)(Texts.of(texts)), strict=True):
         ids = [0, *language._tokenizer(language_of(tiny).tokenizer).encode(text).ids, 0]

@@ -26,6 +26,7 @@ from assay.types import Batch, Fitted, Signals, Texts
 CLEAN = list(pairs()[:48])
 QUICK = {"epochs": 60, "rate": 2e-3}
 BRIEF = Dfn(epochs=2)
+TOLD: list[tuple[str, int, int, str]] = []
 
 
 class InMemory(Rows):
@@ -43,6 +44,10 @@ class InMemory(Rows):
 
     def __len__(self) -> int:
         return len(self.rows)
+
+    def tell(self, stage: str, done: int, total: int, unit: str, loss: float = 0.0) -> None:
+        TOLD.append((stage, done, total, unit))
+        assert 0 < loss < 10
 
 
 def batch(rows: list[tuple[bytes, str]]) -> Batch:
@@ -87,7 +92,9 @@ def test_mismatches_and_noise_come_last(taught: Fitted) -> None:
 
 def test_it_learns_from_the_target_and_not_from_the_pool() -> None:
     rows, _ = spoiled()
+    TOLD.clear()
     one, other = learnt(BRIEF, CLEAN), learnt(BRIEF, CLEAN, pool=rows)
+    assert TOLD == [("train dfn", 1, 2, "steps"), ("train dfn", 2, 2, "steps")] * 2
     assert all(np.array_equal(other.arrays[name], one.arrays[name]) for name in one.arrays)
     assert not all(np.array_equal(learnt(BRIEF, rows).arrays[name], one.arrays[name]) for name in one.arrays)
 
@@ -118,7 +125,7 @@ def test_a_checkpoint_is_tuned_gently_and_initial_weights_are_not(
 ) -> None:
     asked: list[network.Contrast] = []
 
-    def noted(model: Any, images: Texts, texts: Texts, how: network.Contrast, seed: int) -> Any:
+    def noted(model: Any, images: Texts, texts: Texts, how: network.Contrast, seed: int, report: Any) -> Any:
         asked.append(how)
         assert len(images) == len(texts) == 5 and encoded_at(images, 0) in {image for image, _ in CLEAN}
         return network.Network.of(model), [0.0]

@@ -23,12 +23,16 @@ class Held:
         names = Texts.of([name.partition("/")[0] for name in files])
         columns = {"image": Texts.of_bytes(list(files.values())), "label": names}
         self.batch = Batch(rows, rows.astype(np.uint64), columns)
+        self.told: list[tuple[str, int, int, str]] = []
 
     def __len__(self) -> int:
         return len(self.batch)
 
     def sample(self, k: int) -> Batch:
         return self.batch
+
+    def tell(self, stage: str, done: int, total: int, unit: str) -> None:
+        self.told.append((stage, done, total, unit))
 
 
 POOL = Held(photos.photos(3))
@@ -77,6 +81,12 @@ def test_ccs_sums_the_epochs_of_one_network(monkeypatch: pytest.MonkeyPatch) -> 
     found, data = learnt(El2n(epochs=5, runs=10, variant="ccs", side=8), monkeypatch)
     wanted = [sum(norm(PLAYED[0, epoch, row], data.labels[row]) for epoch in range(5)) for row in range(6)]
     np.testing.assert_allclose(found.arrays["el2n"], wanted, rtol=1e-6)
+
+
+def test_it_tells_how_far_its_trainings_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    POOL.told.clear()
+    learnt(El2n(epochs=3, runs=2, side=8), monkeypatch)
+    assert POOL.told == [("train el2n", done, 6, "epochs") for done in range(1, 7)]
 
 
 def test_each_row_gets_its_own(monkeypatch: pytest.MonkeyPatch) -> None:

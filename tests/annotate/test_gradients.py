@@ -382,8 +382,9 @@ def test_the_command_as_it_is_typed(tmp_path: Path, tiny: str) -> None:
 
 
 def test_wrong_uses_end_in_one_sentence(tmp_path: Path, tiny: str) -> None:
-    def refused(*given: object, model: object = tiny, rows: str = "pool") -> str:
-        words = ("--method", "less", "--model", model, "--budget", "5%", "--out", tmp_path / "no")
+    def refused(*given: object, model: str | Path = tiny, rows: str = "pool") -> str:
+        out = tmp_path / f"{rows}-{Path(model).name}-{len(given)}"
+        words = ("--method", "less", "--model", model, "--budget", "5%", "--out", out)
         return select(tmp_path / f"{rows}.jsonl", *words, *given).sentence
 
     jsonl(tmp_path / "pool.jsonl", [{"instruction": text[:9], "output": text} for text in SUMS])
@@ -393,8 +394,9 @@ def test_wrong_uses_end_in_one_sentence(tmp_path: Path, tiny: str) -> None:
     assert re.search(r"tiny' must have trained weights \(model.safetensors\) .* adapters = 'none'", refused(*aim))
     (tmp_path / "empty").mkdir()
     assert "config.json" in refused(*aim, model=tmp_path / "empty")
-    folder = checkpoint_in(tmp_path / "base", tiny)
-    assert re.search(r"responses to learn, .*; none of the \d", refused(*aim, model=folder, rows="silent"))
+    base = checkpoint_in(tmp_path / "base", tiny)
+    assert re.search(r"responses to learn, .*; none of the \d", refused(*aim, model=base, rows="silent"))
+    folder = checkpoint_in(tmp_path / "bare", tiny)
     for name in ("tokenizer.json", "tokenizer_config.json"):
         (folder / name).unlink(missing_ok=True)
     assert "must come with its tokenizer (tokenizer.json)" in refused(*aim, model=folder)

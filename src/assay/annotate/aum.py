@@ -69,8 +69,9 @@ class Aum(Annotator, Learner):
         """Train one network on the pool, and keep each picture's sum under the key of picture and label."""
         data = vision.gathered(pool, "aum", self.side)
         total = np.zeros(len(data.keys))
-        for logits in vision.logits(data, self._course(), int(rng.integers(2**31))):
+        for epoch, logits in enumerate(vision.logits(data, self._course(), int(rng.integers(2**31))), 1):
             total += vision.margins(logits if self.variant == "paper" else vision.probabilities(logits), data.labels)
+            pool.tell("train aum", epoch, self.epochs, "epochs")
         total /= self.epochs if self.variant == "paper" else 1
         return Fitted({"keys": data.keys, "aum": total}, {"pictures": len(total), "classes": len(data.classes)})
 

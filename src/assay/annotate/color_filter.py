@@ -96,20 +96,21 @@ class ColorFilter(Annotator, Learner):
         for text, what in zip(texts, ("pool", "target"), strict=True):
             if not text.sizes.any():
                 raise InputError(f"color_filter needs a {what} with text; got none in its text field")
-        prior, conditional = self._models(*texts, int(rng.integers(2**31)))
+        prior, conditional = self._models(*texts, int(rng.integers(2**31)), pool)
         arrays = {**losses.named("prior", prior), **losses.named("conditional", conditional)}
         notes = {"prior_documents": len(texts[0]), "target_documents": len(texts[1])}
         return Fitted({**arrays, "seen": np.sort(known.hashes)}, notes)
 
-    def _models(self, prior: Texts, target: Texts, seed: int) -> tuple[losses.Arrays, losses.Arrays]:
+    def _models(self, prior: Texts, target: Texts, seed: int, pool: Rows) -> tuple[losses.Arrays, losses.Arrays]:
         continued = self.conditional == "continued"
         if self.model == losses.NGRAM:
             after = join_texts([prior, target]) if continued else target
             return losses.ngrams(prior, self.order), losses.ngrams(after, self.order)
         language = language_of(self.model)
-        before = losses.taught(language, language.encode(prior), 1, seed)
+        first, second = (losses.telling(pool, f"color_filter learns the {what}") for what in ("pool", "target"))
+        before = losses.taught(language, language.encode(prior), 1, seed, first)
         start = before if continued else None
-        return before, losses.taught(language, language.encode(target), self.epochs, seed, start)
+        return before, losses.taught(language, language.encode(target), self.epochs, seed, second, start)
 
     def prepare(self, models: dict[str, Any]) -> tuple[losses.Reader, losses.Reader]:
         """The prior and the conditional model, ready to read texts."""

@@ -81,8 +81,9 @@ class Dfn(Annotator, Learner):
         model = image_text.image_text_of(self.model)
         rate = self.rate or (_CONTINUED if model.shape is None and network.is_trained(self.model) else _RATE)
         how = network.Contrast(self.epochs, self.rows, rate)
+        watch = lambda done, total, loss: pool.tell("train dfn", done, total, "steps", loss)  # noqa: E731
         taught, losses = network.train_pairs(
-            model, images.take(order), texts.take(order), how, int(rng.integers(2**31))
+            model, images.take(order), texts.take(order), how, int(rng.integers(2**31)), watch
         )
         return Fitted(taught.state(), {"pairs": len(order), "loss_first": losses[0], "loss_last": losses[-1]})
 

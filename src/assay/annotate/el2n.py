@@ -76,10 +76,11 @@ class El2n(Annotator, Learner):
         data = vision.gathered(pool, "el2n", self.side)
         total = np.zeros(len(data.keys))
         runs = 1 if self.variant == "ccs" else self.runs
-        for seed in rng.integers(2**31, size=runs).tolist():
+        for run, seed in enumerate(rng.integers(2**31, size=runs).tolist()):
             for epoch, logits in enumerate(vision.logits(data, self._course(), seed), 1):
                 if self.variant == "ccs" or epoch == self.epochs:
                     total += errors(logits, data.labels)
+                pool.tell("train el2n", run * self.epochs + epoch, runs * self.epochs, "epochs")
         notes = {"pictures": len(data.keys), "classes": len(data.classes), "networks": runs, "epochs": self.epochs}
         return Fitted({"keys": data.keys, "el2n": total / runs}, notes)
 

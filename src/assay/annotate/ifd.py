@@ -63,6 +63,7 @@ class Ifd(Annotator, Learner):
     uses_target: ClassVar[Literal["required", "optional", "no"]] = "no"
     features: ClassVar[tuple[str, ...]] = ("neural",)
     heavy: ClassVar[bool] = True
+    portion: ClassVar[int] = 256
     form: ClassVar[Literal["text", "turns"]] = "turns"
 
     model: str = "lm-nano"
@@ -102,7 +103,8 @@ class Ifd(Annotator, Learner):
             return Fitted({}, {"experience_rows": 0})
         language = language_of(self.model)
         taught = language.encode_turns(looked.take(prompted[: self.experience]))
-        weights = losses.taught(language, taught, self.epochs, int(rng.integers(2**31)))
+        report = losses.telling(pool, "ifd gains experience")
+        weights = losses.taught(language, taught, self.epochs, int(rng.integers(2**31)), report)
         return Fitted(dict(weights), {"experience_rows": min(self.experience, len(prompted))})
 
     def prepare(self, models: dict[str, Any]) -> Any:

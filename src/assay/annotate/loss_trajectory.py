@@ -44,6 +44,7 @@ class LossTrajectory(Annotator, Learner):
     uses_target: ClassVar[Literal["required", "optional", "no"]] = "no"
     features: ClassVar[tuple[str, ...]] = ("neural",)
     heavy: ClassVar[bool] = True
+    portion: ClassVar[int] = 256
     form: ClassVar[Literal["text", "turns"]] = "turns"
 
     model: str = "lm-nano"
@@ -68,7 +69,8 @@ class LossTrajectory(Annotator, Learner):
         if not texts.sizes.any():
             raise InputError(f"loss_trajectory needs rows with text to learn; none of {len(texts):,} has any")
         asked = tuning.Tuning(epochs=self.epochs, points=self.checkpoints)
-        found = list(tuning.tune(language, language.encode_turns(texts), asked, int(rng.integers(2**31))))
+        report, seed = losses.telling(pool, "loss_trajectory learns the pool"), int(rng.integers(2**31))
+        found = list(tuning.tune(language, language.encode_turns(texts), asked, seed, report=report))
         arrays: dict[str, np.ndarray] = {}
         for place, snapshot in enumerate(found):
             arrays |= losses.named(str(place), snapshot.weights)

@@ -125,7 +125,7 @@ class RegMix(Mixer, Forecaster):
         if len(trials) < least:
             raise InputError(
                 f"regmix needs at least {least} trials, because its trees cannot tell fewer apart; got {len(trials)}: try more "
-                "mixtures, or use data_mixing_law, which needs only a few more trials than there are domains"
+                "mixtures, or use data_mixing_law, which gets along with fewer"
             )
         held = round(self.held * len(trials))
         order = np.arange(len(trials)) if self.variant == "reference" else rng.permutation(len(trials))

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, final
 import numpy as np
 from jaxtyping import Float64, Int64, Shaped
 
+from assay.contracts import Rows
 from assay.kernels import automaton, kneser_ney
 from assay.kernels.automaton import Automaton
 from assay.models import dialogue, ngram
@@ -24,6 +25,7 @@ from assay.types import Batch, Sequences, Texts
 
 Arrays = Mapping[str, Shaped[np.ndarray, "..."]]
 Reader = Callable[[Texts], Float64[np.ndarray, "b"]]
+Report = Callable[[int, int, float], None]
 NGRAM = "ngram"  # the name of the model that needs no network
 MOST = 1 << 25  # bytes that an n-gram model learns: training takes some 30 bytes of memory for each, at order 6
 _END = 256
@@ -152,11 +154,19 @@ def moved(model: Any, arrays: Arrays) -> Any:
     return model
 
 
-def taught(language: Language, documents: Sequences, epochs: int, seed: int, start: Arrays | None = None) -> Arrays:
-    """The weights of a causal model after so many passes over documents, from its own weights or those of `start`."""
+def taught(
+    language: Language, documents: Sequences, epochs: int, seed: int, report: Report, start: Arrays | None = None
+) -> Arrays:
+    """The weights of a causal model after so many passes over documents, from its own weights or those of `start`;
+    `report(done, total, loss)` is told of every step."""
     tuning = torch_module("tuning")
-    *_, last = tuning.tune(language, documents, tuning.Tuning(epochs=epochs), seed, start)
+    *_, last = tuning.tune(language, documents, tuning.Tuning(epochs=epochs), seed, start, report)
     return last.weights
+
+
+def telling(pool: Rows, stage: str) -> Report:
+    """Steps of a training, shown as what a method does with the pool."""
+    return lambda done, total, loss: pool.tell(stage, done, total, "steps", loss)
 
 
 def named(prefix: str, arrays: Arrays) -> dict[str, Shaped[np.ndarray, "..."]]:
