@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from assay.kernels.repetition import repeats_reference
@@ -50,6 +50,7 @@ def test_equal_to_plain_python_on_made_up_text(seed: int) -> None:
 
 
 @given(st.lists(st.text(max_size=40), max_size=4))
+@example(["\0", "the\0 cat", "of \0\0 and"])
 @settings(max_examples=150, deadline=None)
 def test_equal_to_plain_python_on_any_unicode(texts: list[str]) -> None:
     texts = [text.encode("utf-8", "replace").decode() for text in texts]

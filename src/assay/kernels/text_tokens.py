@@ -155,10 +155,11 @@ def emit_parts(data: _Bytes, start: int, parts: int, classes: _Classes, words: _
 
 @njit(cache=True, nogil=True, forceinline=True, _nrt=False)
 def note_stop(data: _Bytes, start: int, stop: int, lookup: _Bits, state: _State) -> None:
-    """Set the bit of the stop word `data[start:stop]`, if it is one."""
+    """Set the bit of the stop word `data[start:stop]`, if it is one; a NUL at its end would pass for the padding of a key."""
     key = load_word(data, _U(start)) & _FIRST[min(stop - start, 8)]
     slot = (key * _STOP_FACTOR) >> _U(58)
-    state[STOPS] |= np.int64((lookup[_U(STOPPED) + slot] == key) & (stop - start <= 4)) << np.int64(slot)
+    known = (lookup[_U(STOPPED) + slot] == key) & (stop - start <= 4) & (data[stop - 1] != 0)
+    state[STOPS] |= np.int64(known) << np.int64(slot)
 
 
 @njit(cache=True, nogil=True, forceinline=True, _nrt=False)
