@@ -1,6 +1,7 @@
 """Facility location beside apricot on the same points, on scikit-learn's digits, and alone on a million points.
 
-    python bench/bench_facility.py
+    python bench/bench_facility.py                  all of it
+    python bench/bench_facility.py many             only the million; what else the record holds stays (`apricot`: the rest)
 
 Both choose from the same vectors by squared cosine in the same run, by turns, each a cold process with one thread on one
 core; counted are the processor's seconds, the best of `TIMES`, compiling left out on both sides. Every choice is checked:
@@ -8,7 +9,7 @@ lazy greedy over all pairs must be worth what apricot's is (to 1e-5: apricot wor
 only, or at a sample, is worth less, and the share is told, over all pairs, so that nobody is fast by choosing worse. On the
 digits the ranks and gains must be apricot's, but for two rows of one gain. The million shows that memory stays bounded: the
 vectors, 32 bytes for each neighbour of each row, and a gigabyte. ASSAY_BENCH_POINTS, _CHOSEN, _MANY, _MANY_CHOSEN and _TIMES
-change the sizes; _MANY=0 leaves the million out.
+change the sizes.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from typing import Any
 
 import numpy as np
 from facility_points import WIDTH, alone, points, value
-from harness import HERE, PEERS, WORK, record, run
+from harness import HERE, PEERS, RESULTS, WORK, record, run
 
 POINTS = int(float(os.environ.get("ASSAY_BENCH_POINTS", "20000")))
 CHOSEN = int(float(os.environ.get("ASSAY_BENCH_CHOSEN", "1000")))
@@ -105,5 +106,16 @@ def many() -> list[dict[str, Any]]:
     }]  # fmt: skip
 
 
+def main() -> None:
+    """The parts that are asked for, beside those that were recorded before."""
+    path, asked = RESULTS / "facility.json", sys.argv[1:] or ["apricot", "many"]
+    facts = json.loads(path.read_text("utf-8")) if path.exists() else {"rows": [], "digits": {}}
+    lonely, beside = ([row for row in facts["rows"] if ("apricot" in row["peer"]) is which] for which in (False, True))
+    record("facility", {
+        "digits": digits() if "apricot" in asked else facts["digits"],
+        "rows": (against_apricot() if "apricot" in asked else beside) + (many() if "many" in asked else lonely),
+    })  # fmt: skip
+
+
 if __name__ == "__main__":
-    record("facility", {"digits": digits(), "rows": against_apricot() + (many() if MANY else [])})
+    main()

@@ -295,6 +295,19 @@ def test_the_warm_up_depends_on_content_and_seed_alone(tiny: str) -> None:
     assert one.notes["warmup_rows"] == len(SUMS) // 2
 
 
+def test_who_watches_the_pool_is_told_of_every_step(tiny: str) -> None:
+    class Watched(Few):
+        def tell(self, *said: object) -> None:
+            heard.append(said)
+
+    heard: list[tuple] = []
+    method = small(tiny)
+    fitted = method.learn(Watched(tuple(SUMS)), None, Signals({}), None, np.random.default_rng(3))
+    steps = int(fitted.arrays["step_1"][0])
+    assert [said[:4] for said in heard] == [("warm up", place, steps, "steps") for place in range(1, steps + 1)]
+    assert heard[-1][4] > 0
+
+
 def test_rates_are_the_means_of_each_epoch(tiny: str) -> None:
     """And the same for every row: what checkpoints count is the warm-up's."""
     method = small(tiny, epochs=3, rate=3e-3)
@@ -382,15 +395,16 @@ def test_the_command_as_it_is_typed(tmp_path: Path, tiny: str) -> None:
 
 
 def test_wrong_uses_end_in_one_sentence(tmp_path: Path, tiny: str) -> None:
-    def refused(*given: object, model: str | Path = tiny, rows: str = "pool") -> str:
-        out = tmp_path / f"{rows}-{Path(model).name}-{len(given)}"
-        words = ("--method", "less", "--model", model, "--budget", "5%", "--out", out)
+    def refused(*given: object, model: str | Path = tiny, rows: str = "pool", method: str = "less") -> str:
+        out = tmp_path / f"{method}-{rows}-{Path(model).name}-{len(given)}"
+        words = ("--method", method, "--model", model, "--budget", "5%", "--out", out)
         return select(tmp_path / f"{rows}.jsonl", *words, *given).sentence
 
     jsonl(tmp_path / "pool.jsonl", [{"instruction": text[:9], "output": text} for text in SUMS])
     jsonl(tmp_path / "silent.jsonl", [{"instruction": text, "output": ""} for text in SUMS])
     aim = ("--target", tmp_path / "pool.jsonl")
     assert "less needs a target: give --target FILE" in refused()
+    assert "bids needs a target: give --target FILE" in refused(method="bids")
     assert re.search(r"tiny' must have trained weights \(model.safetensors\) .* adapters = 'none'", refused(*aim))
     (tmp_path / "empty").mkdir()
     assert "config.json" in refused(*aim, model=tmp_path / "empty")

@@ -242,7 +242,7 @@ def test_what_is_scored_is_the_response_with_its_end_after_its_prompt() -> None:
     probe = Instructions.of("held.jsonl", held, held).probe
     asked, learnt = judge._asked(probe), judge.encode_turns(held)
     assert asked.data.tolist() == learnt.data.tolist()
-    spell = Tokenizer.from_file(judge.tokenizer).decode
+    spell = Tokenizer.from_file(judge.language.tokenizer).decode
     for at, row in enumerate(made(5, 8, 1)):
         ids = asked.take(np.array([at])).data
         assert spell(ids[ids >= 0].tolist()[:-1]) == row["output"] and ids[-1] == judge.language.config.end

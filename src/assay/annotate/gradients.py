@@ -139,7 +139,7 @@ class Gradients(Annotator, Learner):
         rate = self.rate or (None if asked is None else _LORA_RATE)
         plan = tuning.Tuning(self.epochs, rate=rate, betas=(self.beta1, self.beta2), decay=0.0, adapters=asked)
         checkpoints, rates, losses = [], [], []
-        for snapshot in tuning.tune(language, documents, plan, seed, report=_report(pool)):
+        for snapshot in tuning.tune(language, documents, plan, seed, report=_told(pool)):
             checkpoints.append(gradients.Checkpoint.of(snapshot))  # one by one: each is three times the weights
             rates.append(snapshot.rate)
             losses.append(round(snapshot.loss, 4))
@@ -190,12 +190,6 @@ class Gradients(Annotator, Learner):
         return row if self.precision == "float32" or size == 0 else row / np.float32(size)
 
 
-def _report(pool: Rows) -> Callable[[int, int, float], None]:
-    """Tells whoever watches the pool how far the warm-up is."""
-    tell = getattr(pool, "tell", None)
-
-    def report(done: int, total: int, loss: float) -> None:
-        if tell is not None:
-            tell("warm up", done, total, "steps", loss)
-
-    return report
+def _told(pool: Rows) -> Callable[[int, int, float], None]:
+    """Shows whoever watches the pool how far the warm-up is."""
+    return lambda done, total, loss: pool.tell("warm up", done, total, "steps", loss)

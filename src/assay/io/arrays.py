@@ -88,23 +88,24 @@ def heads_of(path: str) -> list[Head]:
     try:
         if path.lower().endswith(".npy"):
             with open_read(path) as file:
-                return [_head("", cast(BinaryIO, file))]
+                return [_head(path, "", cast(BinaryIO, file))]
         with opened(path) as archive:
             found = []
             for name in (one for one in archive.namelist() if one.endswith(".npy")):
                 with archive.open(name) as file:
-                    found.append(_head(name.removesuffix(".npy"), cast(BinaryIO, file)))
+                    found.append(_head(path, name.removesuffix(".npy"), cast(BinaryIO, file)))
             return found
     except DAMAGE as error:
         raise InputError(f"{path!r} must hold arrays as NumPy saves them; {in_words(error)}") from None
 
 
-def _head(name: str, file: BinaryIO) -> Head:
+def _head(path: str, name: str, file: BinaryIO) -> Head:
     version = np.lib.format.read_magic(file)
     read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
     shape, fortran, dtype = read(file)
     if dtype.hasobject or not shape or (fortran and len(shape) > 1):
-        raise InputError(f"the array {name!r} must hold plain numbers in C order; got {dtype} {shape}: save it anew")
+        which = f"its array {name!r}" if name else "its array"
+        raise InputError(f"{path!r} must hold plain numbers in C order; {which} is {dtype} {shape}: save it anew")
     return Head(name, shape, dtype)
 
 
@@ -115,7 +116,7 @@ def rows_of(path: str, head: Head) -> Iterator[bytes]:
             file: BinaryIO = io.BufferedReader(stack.enter_context(open_read(path)))  # type: ignore[arg-type]
         else:
             file = cast(BinaryIO, stack.enter_context(stack.enter_context(opened(path)).open(f"{head.name}.npy")))
-        _head(head.name, file)
+        _head(path, head.name, file)
         for _ in range(head.shape[0]):
             raw = _whole(file, head.size)
             yield raw

@@ -17,7 +17,6 @@ faiss (Douze et al. 2024, https://arxiv.org/abs/2401.08281) is the extra `geomet
 
 from __future__ import annotations
 
-import importlib
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -259,6 +258,7 @@ def _alone() -> None:
 def faiss() -> ModuleType:
     """The library; MissingExtra where it is not installed."""
     try:
-        return importlib.import_module("faiss")
+        import faiss as library
     except ImportError:
         raise MissingExtra.of("k-means", "geometry") from None
+    return library

@@ -20,8 +20,6 @@ https://arxiv.org/abs/2305.00054; entropic transport: Cuturi, Sinkhorn Distances
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, NamedTuple, final
 
@@ -170,6 +168,8 @@ def _off(plan: Shaped[np.ndarray, "k t"], masses: list[np.ndarray]) -> float:
 
 
 def _pot() -> Any:
-    if importlib.util.find_spec("ot") is None:
-        raise MissingExtra.of("got_d", "geometry")
-    return importlib.import_module("ot")
+    try:
+        import ot
+    except ImportError:
+        raise MissingExtra.of("got_d", "geometry") from None
+    return ot
