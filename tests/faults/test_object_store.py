@@ -19,6 +19,7 @@ import pytest
 import zstandard
 from command import COMMAND, assay, examples, jsonl, products, select, told
 from object_store import BUCKET, Road, environment, one_in_five, server, whole_environment
+from raylets import Raylets
 
 import assay as package
 from assay.errors import InputError
@@ -136,6 +137,16 @@ def test_a_run_at_a_url_is_the_run_on_disk_though_one_request_in_five_fails(
     assert shown.code == 0 and bucket().exists("bucket/first/report.html"), shown.err
     refused = select(*ASKED, "--seed", "1", "--out", "s3://bucket/first").sentence
     assert refused.startswith("s3://bucket/first holds a run of another recipe")
+
+
+def test_a_cluster_reads_from_the_store_and_writes_to_it(road: Road, run_on_disk: Path, tmp_path: Path):
+    with Raylets(2) as running:
+        answer = assay("select", *ASKED, "--out", "s3://bucket/ray", "--address", running.address, "-q")
+        assert answer.code == 0, answer.err
+    same_as_on_disk("s3://bucket/ray", run_on_disk, tmp_path / "back")
+    facts = told(tmp_path / "back")
+    assert facts["engine"] == "ray"
+    assert len({node for stage in facts["stages"] for node in stage.get("nodes", {})}) == 2
 
 
 def test_a_store_that_stalls_ends_with_a_sentence_and_the_rerun_goes_on(
