@@ -13,6 +13,7 @@ A pool may also be a list of dicts, a pandas or polars frame, a pyarrow table, o
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -229,7 +230,7 @@ def _how(
     return How(workers, None if store is None else mirror.folder(store), memory, engine=engine, address=address)
 
 
-def quiet(stage: str, done: int, total: int) -> None:
+def quiet(stage: str, done: int, total: int, unit: str = "bytes", loss: float = math.nan) -> None:
     """No progress bars: a notebook has its own."""
 
 

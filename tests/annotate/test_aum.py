@@ -9,6 +9,7 @@ import pytest
 from tests import photos
 from tests.command import account_holds, assay, done, manifest, told
 
+import assay as package
 from assay.annotate.aum import Aum
 from assay.errors import RecipeError
 from assay.models import vision
@@ -115,6 +116,14 @@ def test_wrong_labels_have_the_least_area_and_ccs_leaves_them_out(tmp_path) -> N
     assert sorted(lines["id"].to_list()[:3]) == ["blue/wrong0.png", "blue/wrong1.png", "blue/wrong2.png"]
     assert set(lines["reason"].to_list()[:3]) == {"ccs: among the lowest accumulated margins"}
     assert told(run)["counts"]["chosen"] == 8 and len(photos.unzipped(run / "selected" / "p.zip")) == 8
+
+
+def test_it_trains_from_python_too(tmp_path) -> None:
+    pool = photos.archive(tmp_path / "p.zip", photos.photos(4))
+    small = [f"aum.{setting}" for setting in ("epochs=1", "side=8", "width=4", "batch=8")]
+    run = tmp_path / "run"
+    package.select(package.read(str(pool)), method="aum", set=small, budget="3", out=run, workers=1)
+    assert len(photos.unzipped(run / "selected" / "p.zip")) == 3
 
 
 def test_a_pool_of_text_is_refused_in_a_sentence(tmp_path) -> None:

@@ -53,3 +53,11 @@ def test_gains_never_grow_by_a_bit() -> None:
         assert (after <= before).all()
         before[:] = after
         np.maximum(served, similarity[row], out=served)
+
+
+def test_what_stands_below_the_diagonal_stands_above_it() -> None:
+    for n in (0, 1, 63, 64, 65, 200):
+        wanted = pairs(n, seed=n)
+        found = np.tril(wanted) + np.triu(np.full((n, n), 9, np.float32), 1)
+        facility.mirrored(found)
+        assert np.array_equal(found, wanted)

@@ -3,8 +3,8 @@
     dense     s is an array (n, n), row j the similarities of all rows to j
     sparse    of j only the rows are listed that count it among their neighbours: `rows`, `values` from starts[j] to starts[j + 1]
 
-Sums are in 64 bits and in one order, that of the rows (dense: sixteen interleaved sums), whatever else is asked for: so what
-a row adds never grows by a bit while m grows, which lazy greedy relies on.
+Sums are in 64 bits and in one order, that of the rows (dense: some interleaved sums, as many as the processor adds at once),
+whatever else is asked for: so what a row adds never grows by a bit while m grows, which lazy greedy relies on.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ import numpy as np
 from jaxtyping import Float32, Float64, Int32, Int64
 from numba import njit
 
-_LANES = 16
+_TILE = 64
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, fastmath={"reassoc", "nsz"})
 def dense_gains(
     similarity: Float32[np.ndarray, "n n"],
     served: Float32[np.ndarray, "n"],
@@ -24,20 +24,10 @@ def dense_gains(
     gains: Float64[np.ndarray, "k"],
 ) -> None:
     """Fill `gains` with what each row `asked` for would add."""
-    n = len(served)
-    whole = n - n % _LANES
-    sums = np.zeros(_LANES)
     for place in range(len(asked)):
-        row = similarity[asked[place]]
-        sums[:] = 0
-        for start in range(0, whole, _LANES):
-            for lane in range(_LANES):
-                sums[lane] += max(row[start + lane] - served[start + lane], np.float32(0))
-        for at in range(whole, n):
-            sums[at - whole] += max(row[at] - served[at], np.float32(0))
-        total = 0.0
-        for lane in range(_LANES):
-            total += sums[lane]
+        row, total = similarity[asked[place]], 0.0
+        for at in range(len(served)):
+            total += np.float64(max(row[at] - served[at], np.float32(0)))
         gains[place] = total
 
 
@@ -94,6 +84,17 @@ def turned(
             if other >= 0:
                 rows[ends[other]], found[ends[other]] = row, values[row, place]
                 ends[other] += 1
+
+
+@njit(cache=True, nogil=True)
+def mirrored(found: Float32[np.ndarray, "n n"]) -> None:
+    """Give the upper triangle what stands in the lower one, in place, a tile at a time."""
+    n = len(found)
+    for top in range(0, n, _TILE):
+        for left in range(0, top + 1, _TILE):
+            for row in range(top, min(top + _TILE, n)):
+                for column in range(left, min(left + _TILE, row)):
+                    found[column, row] = found[row, column]
 
 
 def reference(similarity: Float32[np.ndarray, "n n"], chosen: Int64[np.ndarray, "k"]) -> float:

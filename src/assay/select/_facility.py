@@ -7,6 +7,7 @@ from typing import final
 
 import numpy as np
 from jaxtyping import Float32, Float64, Int32, Int64
+from scipy.linalg.blas import ssyrk
 
 from assay.contracts import Objective, State
 from assay.kernels import facility
@@ -35,14 +36,16 @@ class Dense(Objective):
         """Each pair is worked out once, so that both its places hold the same number."""
         whole = vectors.block(slice(None))
         found = np.empty((len(whole), len(whole)), np.float32)
-        for part in vectors.parts(_BLOCK):
-            for other in vectors.parts(_BLOCK):
-                if other.start >= part.start:
-                    found[part, other] = _products(whole[part], whole[other], name)
-                    found[other, part] = found[part, other].T
+        if len(whole):  # half of what a product of matrices takes
+            found = ssyrk(1, whole.T, trans=1, c=found.T, overwrite_c=1).T
+        facility.mirrored(found)
+        if name == "euclidean":
+            lengths = np.diagonal(found).copy()
+            for part in vectors.parts(_BLOCK):
+                found[part] = _distances(found[part], lengths[part], lengths)
         top = found.max(initial=0)
         for part in vectors.parts(_BLOCK):
-            found[part] = _similar(found[part], name, top)
+            _turn_similar(found[part], name, top)
         return cls(found)
 
     def start(self) -> State:
@@ -75,7 +78,7 @@ class Sparse(Objective):
         near, found = clusters.neighbours(vectors, count)
         top = found.max(initial=0, where=near >= 0)
         for part in vectors.parts():
-            found[part] = _similar(found[part], name, top)
+            _turn_similar(found[part], name, top)
         listed = int((near >= 0).sum())
         lists = np.zeros(len(near) + 1, np.int64), np.empty(listed, np.int32), np.empty(listed, np.float32)
         facility.turned(near, found, *lists)
@@ -96,11 +99,14 @@ class Sparse(Objective):
         facility.sparse_add(self.starts, self.rows, self.values, state["served"], row)
 
 
-def _similar(found: Float32[np.ndarray, "n k"], name: str, top: float) -> Float32[np.ndarray, "n k"]:
-    """Out of inner products, or of squared distances of which `top` is the largest; never below 0."""
+def _turn_similar(found: Float32[np.ndarray, "n k"], name: str, top: float) -> None:
+    """Out of inner products, or of squared distances of which `top` is the largest, in place; never below 0."""
     if name == "euclidean":
-        return np.maximum(np.float32(top) - found, 0)
-    return found**2 if name.startswith("squared") else np.maximum(found, 0)
+        np.maximum(np.subtract(np.float32(top), found, out=found), 0, out=found)
+    elif name.startswith("squared"):
+        np.square(found, out=found)
+    else:
+        np.maximum(found, 0, out=found)
 
 
 def _products(
@@ -110,8 +116,14 @@ def _products(
     products = left @ right.T
     if name != "euclidean":
         return products
-    lengths = [np.einsum("bd,bd->b", side, side) for side in (left, right)]
-    return np.maximum(lengths[0][:, None] + lengths[1] - 2 * products, 0)
+    return _distances(products, *(np.einsum("bd,bd->b", side, side) for side in (left, right)))
+
+
+def _distances(
+    products: Float32[np.ndarray, "b j"], left: Float32[np.ndarray, "b"], right: Float32[np.ndarray, "j"]
+) -> Float32[np.ndarray, "b j"]:
+    """Squared distances out of inner products and squared lengths."""
+    return np.maximum(left[:, None] + right - 2 * products, 0)
 
 
 def sizes(vectors: clusters.Vectors, chosen: Int64[np.ndarray, "k"], name: str) -> Float64[np.ndarray, "k"]:
