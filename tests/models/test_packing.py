@@ -89,6 +89,16 @@ def test_steps_follow_from_units_alone(longest: int, window: int) -> None:
         assert heights == sorted(heights) and heights[0] >= ROWS
 
 
+@pytest.mark.parametrize("block", [7, 60, 61, 200])
+def test_a_window_that_ends_with_the_documents_has_the_last_step(block: int) -> None:
+    """Sixty documents make a window; where they are also the last, what is left over by whole steps is in it."""
+    whole = documents(5, 60, 20)
+    made = list(packed(iter(blocks_of(whole, block)), CONTEXT, ROWS, BEGIN, window=60))
+    assert len(made) == -(-int(whole.sizes.sum()) // (CONTEXT * ROWS))
+    targets = np.concatenate([step.targets.ravel() for step in made])
+    assert sorted(targets[targets >= 0].tolist()) == whole.data[whole.data >= 0].tolist()
+
+
 def test_bins_are_dealt_out_evenly() -> None:
     whole = cut_to(documents(5, 4_000, 14), 40 * ROWS * CONTEXT)
     filled = [(step.targets >= 0).any(1).sum() for step in packed(iter([whole]), CONTEXT, ROWS, BEGIN)]

@@ -86,11 +86,12 @@ def _windows(blocks: Iterator[Sequences], step: int, least: int) -> Iterator[tup
     """At least `least` documents at a time, and how many steps are theirs: together as many as all symbols make."""
     held, documents, seen, done = [], 0, 0, 0
     for block in blocks:
-        held.append(block)
-        documents, seen = documents + len(block), seen + int(block.offsets[-1] - block.offsets[0])
+        # Only when more comes: the last window has the step that is left over, and needs documents for it.
         if documents >= least and seen // step > done:
             yield _together(held), seen // step - done
             held, documents, done = [], 0, seen // step
+        held.append(block)
+        documents, seen = documents + len(block), seen + int(block.offsets[-1] - block.offsets[0])
     if -(-seen // step) > done:
         yield _together(held), -(-seen // step) - done
 
