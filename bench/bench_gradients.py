@@ -105,6 +105,7 @@ def main() -> None:
             "peer": "its forward and backward pass alone",
             "version": f"lm-micro, {WEIGHTS:,} weights",
             "ratio": round(each[kind] / each["passes"], 2),
+            "direction": "times the passes",
             "ours": f"{each[kind]:.1f} ms",
             "theirs": f"{each['passes']:.1f} ms",
             "wanted": f"at most {WANTED:g}",

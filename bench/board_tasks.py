@@ -27,7 +27,7 @@ from assay.verify.overlap import OverlapPart
 Row = dict[str, Any]
 OUT = WORK / "board"
 DATA = text_folder().parent
-FEW = 8_000  # instructions of the pool for methods that read them with a network
+FEW = 3_000  # instructions of the pool for methods that read them with a network
 ROMANCE = ("fra_Latn", "spa_Latn", "ita_Latn", "por_Latn", "ron_Latn")
 
 

@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 from command import ROOT, STAGED, chosen, done, examples, jsonl, manifest, products, ranked, select, told
 
-from assay import catalog, flags, gallery, recipe
+from assay import catalog, flags, gallery, recipe, steps
 from assay.errors import RecipeError
 
 PAGE = (ROOT / "docs" / "recipe.md").read_text("utf-8")
@@ -205,6 +205,10 @@ def test_steps_of_flags_and_their_settings():
         flags.tree(base, {"method": "random", "set": ["length.first=shortest"]})
     for name in set(catalog.methods("select")) - set(STAGED):
         assert flags.tree(base, {"method": name})["steps"] == [{"select": name}]
+
+
+def test_a_parameter_may_be_called_as_a_kind():
+    assert steps.parse_step({"score": "dsir", "sample": 400}).parameters == {"sample": 400}
 
 
 # --- What is shipped, runs --------------------------------------------------------------------------------------------

@@ -44,6 +44,7 @@ class Embed(Annotator):
     paper: ClassVar[str] = "https://arxiv.org/abs/1908.10084"
     features: ClassVar[tuple[str, ...]] = ("embeddings",)
     heavy: ClassVar[bool] = True
+    portion: ClassVar[int] = 512
 
     model: str = "lm-nano"
     pooling: str = "own"

@@ -37,7 +37,7 @@ LONGEST = 64_000_000
 _UNIT, _STEP = 512, 1 << 20
 _MOST_HEADER = 1 << 20  # bytes of a long name or of a member's pax records
 _EARLY = "the tar archive ends early"
-_KEY = re.compile(r"((?:.*/)?[^./][^./]*)\.([^/]+)")
+_KEY = re.compile(r"((?:.*/)?[^./][^./]*)\.([^/]+)")  # a last name that begins with a dot is hidden, and no match
 _RECORD = re.compile(rb"(\d{1,9}) ([^=]+)=")
 _ROWS = 4096
 
@@ -130,8 +130,7 @@ def split(name: str) -> tuple[str, str]:
     """
     name = name.removeprefix("./")
     found = _KEY.fullmatch(name)
-    last = name.rpartition("/")[2]
-    if found is None or last.startswith(".") or any(part[:2] == part[-2:] == "__" for part in name.split("/")):
+    if found is None or any(part[:2] == part[-2:] == "__" for part in name.split("/")):
         return "", ""
     return found[1], found[2].lower()
 

@@ -76,7 +76,10 @@ class Numbers(Rows):
                 found = part(batch)
                 merged = found if merged is None else merge(merged, found)
         if merged is None:
-            raise InputError(f"no row has all of the signals {', '.join(self.signals)}, so there is nothing to learn from")
+            raise InputError(
+                f"no row of {self.pool.shards[0].path} has all of the signals {', '.join(self.signals)}, so there is nothing to "
+                "learn from"
+            )
         return merged
 
     def sample(self, k: int) -> Batch:

@@ -301,13 +301,14 @@ class Pool(Rows):
         living = self.living[first:stop]
         sizes = np.where(living, self.count().sizes[first:stop], 0)
         which = np.cumsum(sizes) // PORTION + np.cumsum(living) // job.annotator.portion
-        numbers = np.unique(which[living]).tolist() or [0]
-        masks = [self.count().padded((which == one) & living, number) for one in numbers]
+        stops = [*(np.flatnonzero(np.diff(which)) + 1).tolist(), len(which)]
+        alive = self.count().padded(living, number)
         return [
             self._in_form(replace(
-                task, jobs=(Portion(job, place, len(numbers)),), alive=mask, size=int(sizes[mask[: len(sizes)]].sum())
+                task, jobs=(Portion(job, place, len(stops)),), alive=alive, span=(start, stop),
+                size=int(sizes[start:stop].sum()),
             ))
-            for place, mask in enumerate(masks)
+            for place, (start, stop) in enumerate(zip([0, *stops], stops, strict=False))
         ]  # fmt: skip
 
     def _settle(self) -> None:
