@@ -93,7 +93,8 @@ def refuse_pictures(pool: Pool, recipe: Recipe) -> None:
     named = [(kind, name) for step in recipe.steps for kind, name, _ in step.methods()]
     texts = [name for kind, name in named if "text" in catalog.load(kind, name).needs and name != "exact"]
     if texts or recipe.tokenizer is not None:
-        raise RecipeError(f"{(texts or ['a tokenizer'])[0]} reads text; {shard.file(0) if shard.album else shard.path} holds pictures: leave it out")
+        place = shard.file(0) if shard.album else shard.path
+        raise RecipeError(f"{(texts or ['a tokenizer'])[0]} reads text; {place} holds pictures: leave it out")
     if (recipe.write.format, recipe.write.compression) != ("same", "same"):
         raise RecipeError("pictures are written as they came; leave --format and --compression out")
 
