@@ -3,8 +3,8 @@
     dense     s is an array (n, n), row j the similarities of all rows to j
     sparse    of j only the rows are listed that count it among their neighbours: `rows`, `values` from starts[j] to starts[j + 1]
 
-Sums are in 64 bits and in one order, that of the rows (dense: some interleaved sums, as many as the processor adds at once),
-whatever else is asked for: so what a row adds never grows by a bit while m grows, which lazy greedy relies on.
+Sums are in 64 bits and in one order, that of the rows (dense: as many interleaved sums as a block has rows), whatever else is
+asked for: so what a row adds never grows by a bit while m grows, which lazy greedy relies on.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ import numpy as np
 from jaxtyping import Float32, Float64, Int32, Int64
 from numba import njit
 
-_TILE = 64
+_TILE, _BLOCK = 64, 256
 
 
-@njit(cache=True, nogil=True, fastmath={"reassoc", "nsz"})
+@njit(cache=True, nogil=True)
 def dense_gains(
     similarity: Float32[np.ndarray, "n n"],
     served: Float32[np.ndarray, "n"],
@@ -24,10 +24,16 @@ def dense_gains(
     gains: Float64[np.ndarray, "k"],
 ) -> None:
     """Fill `gains` with what each row `asked` for would add."""
+    sums = np.zeros(_BLOCK)  # one for each place in a block: processors add many at once, and the order is always the same
     for place in range(len(asked)):
         row, total = similarity[asked[place]], 0.0
-        for at in range(len(served)):
-            total += np.float64(max(row[at] - served[at], np.float32(0)))
+        sums[:] = 0
+        for first in range(0, len(served), _BLOCK):
+            here, there = row[first : first + _BLOCK], served[first : first + _BLOCK]
+            for at in range(len(there)):
+                sums[at] += np.float64(max(here[at] - there[at], np.float32(0)))
+        for at in range(_BLOCK):
+            total += sums[at]
         gains[place] = total
 
 
