@@ -27,6 +27,7 @@ from assay.contracts import (
     Annotator,
     Editor,
     Filter,
+    Forecaster,
     Grouper,
     Learner,
     Mixer,
@@ -495,13 +496,15 @@ def mixer_stays_on_the_simplex_and_within_limits(mixer: Mixer) -> None:
     domains, limits = Mixture(("code", "law", "web"), np.array([0.2, 0.3, 0.5])), np.array([0.4, 1.0, 0.9])
     best = np.array([0.6, 0.3, 0.1])  # More of the first domain than there is.
 
-    def run() -> tuple[list[Mixture], Mixture]:
+    def run() -> tuple[list[Mixture], Mixture, np.ndarray]:
         tried = mixer.propose(domains, None, np.random.default_rng(0))
         spent = np.stack([mixture.weights for mixture in tried])
         trials = Trials(domains.domains, spent, ((spent - best) ** 2).sum(axis=1, keepdims=True))
-        return tried, mixer.weights(trials, limits, np.random.default_rng(0))
+        foretold = mixer.forecast(trials, spent, np.random.default_rng(0)) if isinstance(mixer, Forecaster) else trials.losses
+        return tried, mixer.weights(trials, limits, np.random.default_rng(0)), foretold
 
-    (tried, answer), (again, repeated) = run(), run()
+    (tried, answer, foretold), (again, repeated, told_again) = run(), run()
+    assert foretold.shape == (len(tried), 1) and np.isfinite(foretold).all() and same(foretold, told_again)
     assert all(mixture.domains == domains.domains for mixture in [*tried, answer])
     assert (answer.weights <= limits + 1e-9).all(), "a mixture cannot ask for more of a domain than there is"
     assert same([m.weights for m in tried], [m.weights for m in again]) and same(answer.weights, repeated.weights)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
 import pickle
+import sys
 from functools import reduce
 from pathlib import Path
 from typing import Any
@@ -208,7 +208,7 @@ def test_mistakes_are_named(monkeypatch: pytest.MonkeyPatch):
         GotD().fit(Vectors(BASE * np.nan), Vectors(AIMS), rng)
     with pytest.raises(InputError, match="at least two rows with 'embed'; got 1"):
         GotD().fit(Vectors(BASE[:1]), Vectors(AIMS), rng)
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setitem(sys.modules, "ot", None)
     with pytest.raises(MissingExtra, match=r"assay-data\[geometry\]"):
         GotD().fit(Vectors(BASE), Vectors(AIMS), rng)
 
