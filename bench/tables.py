@@ -15,6 +15,7 @@ import importlib.util
 import json
 import re
 from pathlib import Path
+from types import ModuleType
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "bench" / "results"
@@ -222,12 +223,22 @@ def kept(name: str) -> dict:
     return json.loads(path.read_text("utf-8")) if path.exists() else {}
 
 
+def beside(name: str) -> ModuleType:
+    """A module that lies beside this file."""
+    spec = importlib.util.spec_from_file_location(name, Path(__file__).parent / f"{name}.py")
+    found = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(found)
+    return found
+
+
 def faults_tried() -> str:
     """What was broken on purpose; the list is kept beside this file."""
-    spec = importlib.util.spec_from_file_location("faults_tried", Path(__file__).parent / "faults_tried.py")
-    listed = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(listed)
-    return grid(**listed.table())
+    return grid(**beside("faults_tried").table())
+
+
+def methods() -> str:
+    """Every method, from its own words."""
+    return beside("methods_page").page()
 
 
 def board_neural() -> str:
@@ -237,7 +248,9 @@ def board_neural() -> str:
 
 
 # Tables that are not one result's.
-WHOLE = {"ratios": ratios, "reliability": reliability, "faults-tried": faults_tried, "board-neural": board_neural}
+WHOLE = {
+    "ratios": ratios, "reliability": reliability, "faults-tried": faults_tried, "board-neural": board_neural, "methods": methods,
+}  # fmt: skip
 
 
 def rendered(text: str) -> str:

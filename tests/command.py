@@ -19,10 +19,12 @@ import polars as pl
 import xxhash
 import zstandard
 
-from assay import cli
+from assay import cli, gallery
 
 COMMAND = Path(sys.executable).parent / "assay"
 ROOT = Path(__file__).parent.parent
+CLEANING = gallery.cleaning()
+STAGED = [name for name in gallery.shipped() if name not in CLEANING]
 
 
 @dataclass(frozen=True)

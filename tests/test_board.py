@@ -405,27 +405,31 @@ def test_a_proxy_with_best_waits_until_the_one_before_is_through(
     assert [(cell.method.name, cell.budget, cell.proxy.name) for cell in later] == [("dsir", "6%bytes", "lm-nano")]
 
 
-# --- The board that ships ---------------------------------------------------------------------------------------------
+# --- The boards that ship ---------------------------------------------------------------------------------------------
 
-SHIPPED = tree.parse(read_tree((ROOT / "recipes" / "board.toml").read_text("utf-8")))
-NEEDS_A_USER = {"decontaminate", "word_list"}  # an eval set, a list of words: without one there is nothing to judge
+NAMES = ("board", "board_models")
+SHIPPED = [tree.parse(read_tree((ROOT / "recipes" / f"{name}.toml").read_text("utf-8"))) for name in NAMES]
+# An eval set, a list of words, pictures: without them there is nothing to judge, or nothing that a judge of text can.
+NOT_THERE = {"decontaminate", "word_list", "ccs"}
 
 
-def test_the_board_that_ships_has_every_selector_scorer_and_filter():
+def test_the_boards_that_ship_have_every_selector_scorer_and_filter():
     steps = [
         step
-        for task in SHIPPED.tasks
-        for method in SHIPPED.methods
+        for board in SHIPPED
+        for task in board.tasks
+        for method in board.methods
         if method.fits(task)
-        for step in cells.recipe_of(method, task, SHIPPED.pool(task), SHIPPED.budgets[0]).steps
+        for step in cells.recipe_of(method, task, board.pool(task), board.budgets[0]).steps
     ]
     for kind in ("select", "score", "filter"):
         there = {step.name for step in steps if step.kind == kind}
-        assert set(catalog.methods(kind)) - there - NEEDS_A_USER == set(), f"{kind}: put it on recipes/board.toml"
-    assert len(SHIPPED.tasks) >= 4 and len(SHIPPED.budgets) == 2
+        assert set(catalog.methods(kind)) - there - NOT_THERE == set(), f"{kind}: put it on a board of recipes/"
+    assert len(SHIPPED[0].tasks) >= 4 and all(len(board.budgets) == 2 for board in SHIPPED)
 
 
-def test_the_page_in_docs_is_the_recorded_board():
+@pytest.mark.parametrize("name", NAMES)
+def test_the_page_in_docs_is_the_recorded_board(name: str):
     sys.path.insert(0, str(ROOT / "bench"))
     try:
         spec = importlib.util.spec_from_file_location("prove_board", ROOT / "bench" / "prove_board.py")
@@ -433,6 +437,5 @@ def test_the_page_in_docs_is_the_recorded_board():
         spec.loader.exec_module(proof)
     finally:
         sys.path.remove(str(ROOT / "bench"))
-    written = proof.PAGE.read_text("utf-8")
-    recorded = (proof.RESULTS / "board.json").exists()
-    assert written == proof.page() if recorded else "bench/prove_board.py" in written
+    page, recorded = ROOT / "docs" / f"{name.replace('_', '-')}.md", (proof.RESULTS / f"{name}.json").exists()
+    assert page.read_text("utf-8") == proof.page(name) if recorded else not page.exists()

@@ -10,10 +10,13 @@ from glob import glob
 from pathlib import Path
 
 import pytest
+import transformers
 from command import ROOT, assay, jsonl, line, packed, unpacked
 
+from assay.models.language import language_of
+
 GOLDENS = ROOT / "tests" / "goldens" / "fasttext"
-PAGES = {name: (ROOT / name).read_text("utf-8") for name in ("README.md", "docs/clean.md")}
+PAGES = {name: (ROOT / name).read_text("utf-8") for name in ("README.md", "docs/clean.md", "docs/fine-tuning.md")}
 
 
 RECIPE = """
@@ -70,6 +73,15 @@ def typed(command: str) -> list[str]:
     return found
 
 
+def base(folder: Path) -> None:
+    """A causal model as one downloads it, tiny: config, weights, tokenizer."""
+    sizes = {"hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 1, "num_attention_heads": 2}
+    config = transformers.LlamaConfig(vocab_size=2048, max_position_embeddings=128, bos_token_id=0, eos_token_id=0, **sizes)
+    transformers.LlamaForCausalLM(config).save_pretrained(folder)
+    tokenizer = language_of("lm-nano").tokenizer
+    transformers.PreTrainedTokenizerFast(tokenizer_file=tokenizer, eos_token="<|end|>").save_pretrained(folder)
+
+
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Every file that the pages name, with little in it."""
@@ -89,6 +101,10 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in ("spam", "bad"):
         jsonl(tmp_path / f"{name}.jsonl", spam)
     shutil.copy(ROOT / "examples/data/heldout.jsonl", tmp_path / "heldout.jsonl")
+    asked = [{"instruction": row["text"][:40], "output": row["text"][40:240]} for row in pool]
+    for name, part in {"instructions": asked[:100], "task": asked[100:120]}.items():
+        jsonl(tmp_path / f"{name}.jsonl", part)
+    base(tmp_path / "base")
     jsonl(tmp_path / "gsm8k.jsonl", [{"text": pool[20]["text"][:300]}])
     for name in ("a", "b"):
         packed(tmp_path / f"code/{name}.py", f"import {name}\nprint('the {name} of that village')\n".encode())
@@ -109,8 +125,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-BARS = ("select", "clean", "report", "verify", "arms", "board")
-WORKERS = ("select", "clean", "verify", "arms", "board")
+BARS = ("select", "clean", "report", "verify", "arms", "board", "mix")
+WORKERS = ("select", "clean", "verify", "arms", "board", "mix")
 
 
 def quiet(words: list[str]) -> list[str]:

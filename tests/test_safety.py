@@ -63,8 +63,8 @@ def pool(path: Path) -> Path:
 # --- 1. Nothing is executed ---------------------------------------------------------------------------------------------
 
 # Modules that are looked up by a name: method kinds and names are those of files in this package or of installed entry points,
-# model kinds are the four of `io/models.py`, and two modules of ours are imported late because they need torch.
-BY_NAME = {"__init__.py", "catalog.py", "io/models.py", "verify/neural.py", "verify/judge.py"}
+# model kinds are the four of `io/models.py`, and modules of ours in `models/` are imported late because they need torch.
+BY_NAME = {"__init__.py", "catalog.py", "io/models.py", "models/language.py", "verify/judge.py"}
 MODULES = (
     "pickle",
     "_pickle",
@@ -156,7 +156,7 @@ def test_objects_in_arrays_are_refused(tmp_path: Path, canary: Path) -> None:
     hostile = np.array([Payload(canary)] * 20, object)
     for name, write in (("a.npy", np.save), ("a.npz", lambda path, value: np.savez(path, value=value))):
         write(tmp_path / name, hostile)
-        assert "suffix" in select(tmp_path / name, *RANDOM, "--out", tmp_path / "out").sentence
+        assert "must hold plain numbers" in select(tmp_path / name, *RANDOM, "--out", tmp_path / "out").sentence
         answer = select(pool(tmp_path / "p.jsonl"), "--scores", tmp_path / name, *RANDOM, "--out", tmp_path / "out2")
         assert "scores must be" in answer.sentence
         for read in (store.load, store.mapped, store.load_named):
@@ -333,7 +333,7 @@ def test_models_that_claim_more_than_they_hold_are_refused_before_memory_is_take
 
 
 def test_there_is_no_way_to_trust_remote_code(tmp_path: Path) -> None:
-    for command in ("select", "clean", "verify", "arms", "rate", "board", "report"):
+    for command in ("select", "clean", "verify", "arms", "rate", "board", "report", "mix"):
         answer = assay(command, "x", "--trust-remote-code")
         assert answer.code == 2 and "there is no option" in answer.sentence, command
     words = "\n".join(path.read_text("utf-8") for path in SOURCE.rglob("*.py"))

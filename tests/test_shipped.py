@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.command import ROOT, assay, examples, jsonl, manifest, told
+from tests.command import CLEANING, ROOT, STAGED, assay, examples, jsonl, manifest, told
 
-from assay import gallery, recipe
+from assay import flags, gallery, recipe
 
 FOLDER = ROOT / "src" / "assay" / "recipes"
-NAMES = gallery.shipped()
 LANGUAGES = ROOT / "tests" / "goldens" / "fasttext" / "lid.ftz"
 
 
@@ -25,10 +24,10 @@ def left_open(steps: list[dict[str, Any]]) -> set[str]:
 
 
 def test_the_five_are_there() -> None:
-    assert NAMES == ["c4", "ccnet", "dclm-like", "fineweb", "gopher"]
+    assert CLEANING == ["c4", "ccnet", "dclm-like", "fineweb", "gopher"]
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", CLEANING)
 def test_a_recipe_names_its_sources_and_what_it_lacks(name: str) -> None:
     told = tree(name)
     assert "pool" not in told and re.fullmatch(r"[A-Z].+ \(20\d\d\): .+\.", told["about"])
@@ -36,7 +35,18 @@ def test_a_recipe_names_its_sources_and_what_it_lacks(name: str) -> None:
     assert told["lacks"] and all(": " in line for line in told["lacks"])
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", STAGED)
+def test_a_method_of_stages_is_a_recipe_that_needs_nothing_else(name: str) -> None:
+    told = tree(name)
+    assert "pool" not in told and re.fullmatch(r"[A-Z].+ \(20\d\d\): .+\.", told["about"])
+    assert all(source.startswith("https://") and re.search(r"\(20\d\d\)", source) for source in told["sources"])
+    opened = flags.tree({"pool": ["pool.jsonl"]}, {"method": name, "budget": "5%", "target": ["target.jsonl"]})
+    steps = recipe.parse(opened).steps
+    assert len(steps) == len(told["steps"]) and steps[-1].budget == "5%"
+    assert not any(str(value).startswith("$") for step in opened["steps"] for value in step.values())
+
+
+@pytest.mark.parametrize("name", CLEANING)
 def test_what_is_left_open_says_what_to_give(name: str) -> None:
     steps = tree(name)["steps"]
     for step in steps:
@@ -49,7 +59,7 @@ def test_what_is_left_open_says_what_to_give(name: str) -> None:
     assert len(closed["origin"]["lacks"]) == len(tree(name)["lacks"]) + len(left_open(steps))
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", CLEANING)
 @pytest.mark.parametrize("given", [False, True])
 def test_every_method_and_parameter_is_there(name: str, given: bool) -> None:
     files = {file: f"{file}.bin" for file in left_open(tree(name)["steps"])} if given else {}
@@ -60,8 +70,8 @@ def test_every_method_and_parameter_is_there(name: str, given: bool) -> None:
 
 def test_published_numbers() -> None:
     """As the sources that the recipes name have them."""
-    steps = {name: gallery.load(name, {})["steps"] for name in NAMES}
-    near = {name: next((step for step in steps[name] if step.get("group") == "minhash"), {}) for name in NAMES}
+    steps = {name: gallery.load(name, {})["steps"] for name in CLEANING}
+    near = {name: next((step for step in steps[name] if step.get("group") == "minhash"), {}) for name in CLEANING}
     assert [near["fineweb"][key] for key in ("ngram", "bands", "rows")] == [5, 14, 8]
     assert [near["gopher"][key] for key in ("ngram", "verify")] == [13, 0.8]
     assert 1 - (1 - 0.8 ** near["gopher"]["rows"]) ** near["gopher"]["bands"] > 0.99
@@ -69,7 +79,7 @@ def test_published_numbers() -> None:
         "gopher_repetition", "gopher_quality", "c4", "fineweb", "minhash", "pii_mask",
     ]  # fmt: skip
     languages = {
-        name: [step["where"] for step in tree(name)["steps"] if step.get("with") == "language"] for name in NAMES
+        name: [step["where"] for step in tree(name)["steps"] if step.get("with") == "language"] for name in CLEANING
     }
     assert languages == {
         "c4": ["language = 'en' and language_probability >= 0.99"],

@@ -16,15 +16,17 @@ _WHERE = {
     "Pool": "assay.api",
     "Run": "assay.runs",
     "read": "assay.api",
+    "sampler": "assay.sampling",
     "clean": "assay.api",
+    "mix": "assay.api",
     "select": "assay.api",
     "verify": "assay.api",
 }
-__all__ = ["AssayError", "Budget", "Pool", "Run", "clean", "read", "select", "verify"]
+__all__ = ["AssayError", "Budget", "Pool", "Run", "clean", "mix", "read", "sampler", "select", "verify"]
 
-# Two functions share their names with folders of methods. Loading the (empty) folders now, and letting go of their names,
+# Three functions share their names with folders of methods. Loading the (empty) folders now, and letting go of their names,
 # keeps a later import of a method from putting the folder where the function should be.
-for _folder in ("select", "verify"):
+for _folder in ("mix", "select", "verify"):
     importlib.import_module(f"assay.{_folder}")
     del globals()[_folder]
 

@@ -226,7 +226,9 @@ class View:
         self.run, self.pool = run, pool
 
     def texts(self, rows: Int64[np.ndarray, "k"]) -> tuple[list[int], list[str]]:
-        """Row numbers in order, and their texts."""
+        """Row numbers in order, and their texts; of pictures, whose bytes are no text, none."""
+        if self.pool.shards[0].holds == "pictures":
+            return [], []
         batch = self.pool.take(np.unique(rows))
         return batch.rows.tolist(), list(batch.text)
 

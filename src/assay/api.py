@@ -13,6 +13,7 @@ A pool may also be a list of dicts, a pandas or polars frame, a pyarrow table, o
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -229,7 +230,7 @@ def _how(
     return How(workers, None if store is None else mirror.folder(store), memory, engine=engine, address=address)
 
 
-def quiet(stage: str, done: int, total: int) -> None:
+def quiet(stage: str, done: int, total: int, unit: str = "bytes", loss: float = math.nan) -> None:
     """No progress bars: a notebook has its own."""
 
 
@@ -256,6 +257,12 @@ def _source(pool: Any) -> Pool:
 def _listed(value: Any) -> list[Any]:
     """One thing, or several, as a list."""
     return list(value) if isinstance(value, list | tuple) else [value]
+
+
+def _each(examples: Any) -> list[Any]:
+    """Sets of examples: several in a list, or one, which may itself be a list of rows."""
+    rows = isinstance(examples, list | tuple) and bool(examples) and isinstance(examples[0], dict)
+    return [] if examples is None else [examples] if rows else _listed(examples)
 
 
 def _folder(run: str | Path | Run) -> str:
@@ -303,3 +310,43 @@ def verify(
     })  # fmt: skip
     crew = _how(workers, None, None, engine, address).crew()
     return trial.verify(run if isinstance(run, Run) else Run(mirror.folder(run)), asked, crew)
+
+
+def mix(
+    pool: Any = None,
+    *,
+    eval: Any = None,
+    method: str = "regmix",
+    domains: str | None = None,
+    trials: str | Path | Sequence[str | Path] = (),
+    loss: str | Sequence[str] = (),
+    proxy: str = "ngram",
+    tried: int = 128,
+    units: str | None = None,
+    budget: str | int | None = None,
+    epochs_limit: float = 4.0,
+    set: str | Sequence[str] = (),
+    tokenizer: str | None = None,
+    decontaminate: bool = False,
+    seed: int = 0,
+    out: str | Path | None = None,
+    workers: int | None = 1,
+    engine: str | None = None,
+    address: str | None = None,
+) -> dict[str, Any]:
+    """Try mixtures of the pool's domains and say which to train on; returns what `mixture.json` holds, the command's words.
+
+    `pool` is what `select` takes, or None where `trials` are given; several `eval` are several losses. Raises InputError where
+    held-out text stands in the pool, unless `decontaminate`.
+    """
+    from assay import commands, mixing
+
+    source = Pool(()) if pool is None else _source(pool)
+    asked = commands.mixing_asked(flags.given({
+        "eval": [path for one in _each(eval) for path in _source(one).paths], "method": method,
+        "domains": domains or source.read.get("source_field"), "trials": _listed(trials), "loss": _several(loss),
+        "proxy": proxy, "tried": tried, "units": units, "budget": None if budget is None else str(budget),
+        "epochs_limit": epochs_limit, "set": _several(set), "tokenizer": tokenizer, "decontaminate": decontaminate, "seed": seed,
+    }), dict(source.read))  # fmt: skip
+    paths = _settled(source, out) if source.paths else []
+    return mixing.mix(paths, asked, _place(out), _how(workers, None, None, engine, address).crew())

@@ -134,6 +134,7 @@ def describe(kind: str, name: str) -> dict[str, Any]:
         "kind": kind,
         "paper": cls.paper,
         "needs": list(cls().needs),
+        "reads": list(cls().reads),
         "target": getattr(cls, "uses_target", "no"),
         "summary": " ".join(inspect.cleandoc(documentation).split("\n\n")[0].split()),
         "documentation": documentation,
@@ -143,6 +144,9 @@ def describe(kind: str, name: str) -> dict[str, Any]:
 
 
 def needing_no_target() -> list[str]:
-    """Methods that can choose without a target, and without a score that rows carry already."""
+    """Methods that can choose without a target, and without a score that rows carry already or signals of earlier steps."""
     scorers = [name for name in methods("score") if load("score", name).uses_target != "required"]
-    return sorted(set(scorers + [name for name in methods("select") if "score" not in load("select", name).needs]))
+    alone = [name for name in methods("select") if "score" not in load("select", name).needs]
+    found = [("score", name) for name in scorers] + [("select", name) for name in alone]
+    return sorted({name for kind, name in found if not load(kind, name)().reads})
+

@@ -298,6 +298,59 @@ def arms(
 
 
 @app.command()
+def mix(
+    pool: Annotated[
+        list[str] | None,
+        typer.Argument(help="files, folders, globs or URLs with the domains' rows", show_default=False),
+    ] = None,
+    out: Out = None,
+    eval: Annotated[
+        list[str] | None,
+        typer.Option("--eval", "-e", help="held-out text; each is a loss of its own", show_default=False),
+    ] = None,
+    method: Annotated[str, typer.Option(help="regmix or data_mixing_law")] = "regmix",
+    domains: Annotated[str | None, typer.Option(help="the field that names a row's domain", show_default=False)] = None,
+    trials: Annotated[
+        list[str] | None, typer.Option(help="a table of trials already made: parts and losses", show_default=False)
+    ] = None,
+    loss: Annotated[list[str] | None, typer.Option(help="which of its losses count", show_default="all")] = None,
+    proxy: Annotated[
+        str, typer.Option(help="the small model that tries: ngram, lm-nano, a folder or a hub id")
+    ] = "ngram",
+    tried: Annotated[int, typer.Option(help="mixtures to try", min=1)] = 128,
+    units: Annotated[
+        str | None,
+        typer.Option(help="what each is trained on: 1MB with ngram, 2e6tokens with others", show_default="1MB"),
+    ] = None,
+    budget: Annotated[
+        str | None,
+        typer.Option("--budget", "-b", help="of the training to come: 1e9tokens, 5GB", show_default="the pool"),
+    ] = None,
+    epochs_limit: Annotated[float, typer.Option(help="how often that training may read a domain")] = 4.0,
+    set: Set = None,
+    text_field: TextField = None,
+    text: Template = None,
+    limit: Limit = None,
+    tokenizer: Tokenizer = None,
+    decontaminate: Decontaminate = False,
+    seed: Seed = None,
+    workers: Workers = None,
+    engine: EngineName = None,
+    address: Address = None,
+    quiet: Quiet = False,
+) -> None:
+    """Try mixtures of a pool's domains on small models, and say which to train on."""
+    read = {"text_field": text_field, "text": _template("text", text), "limit": limit}
+    asked = {
+        "eval": eval, "method": method, "domains": domains, "trials": trials, "loss": loss, "proxy": proxy, "tried": tried,
+        "units": units, "budget": budget, "epochs_limit": epochs_limit, "set": set, "tokenizer": tokenizer,
+        "decontaminate": decontaminate, "seed": seed,
+    }  # fmt: skip
+    commands = _commands(workers, False)
+    commands.mix(pool or [], out, asked, read, commands.How(workers, quiet=quiet, engine=engine, address=address))
+
+
+@app.command()
 def report(run: RunFolder, quiet: Quiet = False) -> None:
     """Print a summary of a run and write its report.html."""
     from assay import commands

@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 
 from assay import catalog, engine, flags, gallery, recipe
-from assay.errors import AssayError, RecipeError
+from assay.errors import AssayError, RecipeError, suggest
 from assay.io import files, mirror
 from assay.io.sources import kind_of
 from assay.recipe import Recipe
@@ -193,6 +193,38 @@ def arms(path: Path, out: Path | None, given: dict[str, Any], how: How) -> None:
     with Bars(how.quiet) as bars:
         told = handout.handout(run, asked, out, how.crew(), bars.watch)
     show_arms(told, terminal.console(), str(out))
+
+
+def mix(pool: Sequence[str], out: Path | None, asked: dict[str, Any], read: dict[str, Any], how: How) -> None:
+    """`assay mix`: which mixture of the domains to train on."""
+    from assay import mixing
+    from assay.report.mixing import show_mixture
+
+    if out is None:
+        raise RecipeError("give --out FOLDER, where the mixture is to be written")
+    files.here(out, "--out of assay mix")
+    wanted = mixing_asked(flags.given(asked), flags.given(read))
+    with Bars(how.quiet) as bars:
+        told = mixing.mix(pool, wanted, out, how.crew(), bars.watch)
+    show_mixture(told, terminal.console(), str(out))
+
+
+def mixing_asked(asked: dict[str, Any], read: dict[str, Any]) -> Any:
+    """What flags or Python's words ask of `assay mix`.
+
+    >>> mixing_asked({"loss": ["a,b"], "set": ["regmix.best=10"]}, {}).parameters
+    {'best': 10}
+    """
+    from assay import mixing
+
+    method = str(asked.get("method", "regmix"))
+    if method not in catalog.methods("mix"):
+        raise RecipeError(f"there is no mixer {method!r}; {suggest(method, catalog.methods('mix'))}")
+    words = {name: tuple(map(str, asked[name])) for name in ("eval", "trials") if name in asked}
+    words |= {"loss": tuple(word for each in asked["loss"] for word in each.split(","))} if "loss" in asked else {}
+    plain = {name: value for name, value in asked.items() if name not in ("set", *words)}
+    parameters = flags.parameters(method, asked.get("set", ()))
+    return mixing.MixAsked(**plain, **words, parameters=parameters, read=recipe.parse_read(read))
 
 
 def report(path: Path, quiet: bool) -> None:

@@ -6,6 +6,7 @@ reads (`needs`) and where it comes from (`paper`). Methods are pure: no files, n
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ClassVar, Literal
@@ -20,6 +21,7 @@ Emit = Callable[[Batch], np.ndarray]
 Combine = Callable[[np.ndarray], np.ndarray]
 Merge = Callable[[Any, Any], Any]
 State = Mapping[str, np.ndarray]
+AIM = "target:"  # before the name of a signal: of the target's rows (t, …), which a selector is handed as they are
 
 
 class Rows(ABC):
@@ -37,12 +39,25 @@ class Rows(ABC):
     def __len__(self) -> int:
         """How many rows are alive."""
 
+    def tell(self, stage: str, done: int, total: int, unit: str, loss: float = math.nan) -> None:
+        """Show how far a method is with what it makes of all rows; nobody listens unless the engine does."""
+        return
+
 
 class Method(ABC):
     """What every kind of method declares."""
 
     needs: ClassVar[tuple[str, ...]]
     paper: ClassVar[str]
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """Signals of earlier steps that it reads, numbers (n,) or (n, d), by the names that its parameters give them.
+
+        A scorer, grouper or selector that reads signals sees them as columns in place of text, of the target too if it is
+        fitted to one: what a step measured on the pool is then measured on the target as well.
+        """
+        return ()
 
 
 class Annotator(Method):
@@ -53,15 +68,27 @@ class Annotator(Method):
 
     features: ClassVar[tuple[str, ...]] = ()  # what a rank by its columns looks at, as for a scorer
     rank_by: ClassVar[str] = ""  # what `--method NAME` ranks by, best first; its own name unless given
+    heavy: ClassVar[bool] = False  # runs a network: its rows are worked and kept in small portions, by workers that hold it
+    portion: ClassVar[int] = 2048  # rows of a heavy one that are worked, shown as progress and kept together; at most a megabyte
+    form: ClassVar[Literal["text", "turns"]] = "text"  # how `annotate` finds rows: their text, or marked turns
 
     @property
     def models(self) -> dict[str, str]:
         """Paths of the models that `annotate` is handed, by name."""
         return {}
 
+    def on_target(self) -> Annotator:
+        """What measures a target's rows where a later step is fitted to it; itself, but for methods with two sides."""
+        return self
+
+    def prepare(self, models: dict[str, Any]) -> Any:
+        """What takes long to make of its models and of what was learnt; made once in a worker, and in `models["prepared"]`."""
+        return None
+
     @abstractmethod
     def annotate(self, batch: Batch, models: dict[str, Any]) -> dict[str, Column]:
-        """Columns of length b: whole numbers, floats (NaN: none) or strings as `Texts`; the same names for every batch."""
+        """Columns of length b: whole numbers, floats (NaN: none), vectors (b, d) or strings as `Texts`; the same names and
+        types for every batch, an empty one too."""
 
 
 class Engine(ABC):
@@ -143,14 +170,25 @@ class Explainer(ABC):
         """The `top` features of largest absolute contribution over `texts`, as (feature, contribution)."""
 
 
+class Forecaster(ABC):
+    """A mixer that also says what losses mixtures would reach; optional."""
+
+    @abstractmethod
+    def forecast(
+        self, trials: Trials, mixtures: Float[np.ndarray, "k g"], rng: np.random.Generator
+    ) -> Float[np.ndarray, "k t"]:
+        """The losses (k, t) of mixtures (k, g), as learnt from the trials."""
+
+
 class Grouper(Method):
     """Global: puts rows into groups; the only kind that may shuffle.
 
-    `gives` says what becomes of its rows: `groups`, of which a step keeps one row each; or a `share`, a signal of the
-    method's name (how much of a row stands in others) with a signal `NAME_of` (the row that holds most of it, or -1).
+    `gives` says what becomes of its rows: `groups`, of which a step keeps one row each; a `share`, a signal of the
+    method's name (how much of a row stands in others) with a signal `NAME_of` (the row that holds most of it, or -1); or
+    `cells`, of which nothing is dropped: the cell of each row is a signal of the method's name.
     """
 
-    gives: ClassVar[Literal["groups", "share"]]
+    gives: ClassVar[Literal["groups", "share", "cells"]]
 
     @abstractmethod
     def group(
@@ -159,6 +197,7 @@ class Grouper(Method):
         """A group for every row of the pool (-1: none), signals about the grouping (a share, neighbours (n, k)), or both.
 
         The signal `order` (n,), for those that name it in `needs`, says which row of several is preferred: the smallest.
+        A method that `reads` signals finds them whole, and in `living` (n,) which rows still take part.
         """
 
 
@@ -166,7 +205,7 @@ class Selector(Method):
     """Rows out of numbers: sees signals, groups and a limit, never text.
 
     It is handed living rows only, and of those only the ones that have a score, if it needs one; the rows that it
-    returns are positions among them.
+    returns are positions among them. `reads` may name `target:NAME`: that signal of the target's rows (t, ...), whole.
     """
 
     @abstractmethod
@@ -183,35 +222,56 @@ class Mixer(Method):
 
     @abstractmethod
     def weights(self, trials: Trials, limits: Float[np.ndarray, "g"], rng: np.random.Generator) -> Mixture:
-        """The mixture that the trials favour; `limits` is the largest weight that each domain's data can supply."""
+        """The mixture that the trials favour.
+
+        `limits` is the largest weight that each domain's data can supply, above 1 too: in proportion to the domains' sizes, and
+        infinite where these are not known.
+        """
 
 
 class Sampler(Method):
-    """Chooses while a model trains: proposes rows, is told what the model measured on them, draws the batch.
+    """Chooses while a model trains. A loop does, for each batch:
 
-    `needs` names the signals that `init` reads; `measures` what the training loop must measure on the rows proposed
-    (a loss, an embedding (b, d)). The state is plain arrays, so a training run checkpoints it with the model.
+        rows = propose(state, size, pending, rng)                     what might be trained on
+        batch, drawn_with = draw(state, rows, previewed, size, rng)   what is, and what it was drawn with
+        state = update(state, batch, drawn_with, measured)            once the model was trained on it
+
+    `needs` names the signals (n, ...) that `init` reads. `previews` names what the loop measures on the rows proposed, with the
+    model as it is then (JEST: an embedding (b, d)); `measures` what it tells of the rows trained on (a loss). Columns have one
+    entry for each of these rows; what is measured by domain is the same in all of them: `domain_loss (k, g)`, NaN where a domain
+    was not measured. A loop may tell less than `measures` names; `update` says so where it cannot do without.
+
+    A loader fetches ahead, so batches may be drawn before earlier ones were trained on. Their rows are `pending`: the state does
+    not count them yet. `update` comes once for each batch, in the order of drawing, at once where nothing is previewed or
+    measured. State and `drawn_with` are plain arrays that nobody writes into; arrays that `init` made and `update` hands on as they
+    are need no place in a checkpoint. Two entries of the state are read by loops where they are there: `weights (g,)` of the
+    domains, and `epoch (1,)`, the rows of a pass.
     """
 
-    measures: ClassVar[tuple[str, ...]]
+    previews: ClassVar[tuple[str, ...]] = ()
+    measures: ClassVar[tuple[str, ...]] = ()
 
     @abstractmethod
-    def init(self, signals: Signals, rng: np.random.Generator) -> State:
-        """The state before the first step."""
+    def init(self, count: int, signals: Signals, rng: np.random.Generator) -> State:
+        """The state before the first batch, of `count` rows."""
 
     @abstractmethod
-    def propose(self, state: State, size: int, rng: np.random.Generator) -> Int64[np.ndarray, "b"]:
-        """Rows of the super-batch that the loop should measure."""
+    def propose(
+        self, state: State, size: int, pending: Int64[np.ndarray, "r"], rng: np.random.Generator
+    ) -> Int64[np.ndarray, "b"]:
+        """Rows for a batch of `size`, at least one: more than `size` where they are previewed, fewer where something ends (an
+        epoch). Who reads without repetition counts the rows `pending` as read."""
 
     @abstractmethod
     def draw(
-        self, state: State, rows: Int64[np.ndarray, "b"], measured: Signals, size: int, rng: np.random.Generator
-    ) -> Int64[np.ndarray, "k"]:
-        """At most `size` rows to train on, out of those proposed."""
+        self, state: State, rows: Int64[np.ndarray, "b"], previewed: Signals, size: int, rng: np.random.Generator
+    ) -> tuple[Int64[np.ndarray, "k"], State]:
+        """At most `size` of the rows proposed, at least one, and what they were drawn with: what `update` must know of this batch
+        when the state has moved on (the weights of that moment), if anything."""
 
     @abstractmethod
-    def update(self, state: State, rows: Int64[np.ndarray, "k"], measured: Signals) -> State:
-        """The state after training on `rows`."""
+    def update(self, state: State, rows: Int64[np.ndarray, "k"], drawn_with: State, measured: Signals) -> State:
+        """The state after training on `rows`, which were drawn with `drawn_with`."""
 
 
 class TextEditor(Method):
@@ -241,3 +301,23 @@ class Acquirer(Method):
     @abstractmethod
     def next(self, signals: Signals, labels: Signals, k: int, rng: np.random.Generator) -> Int64[np.ndarray, "k"]:
         """The k rows whose labels would help most."""
+
+
+class Objective(ABC):
+    """A monotone submodular function of sets of rows, for a selector to climb: `select/_objective.py` holds the one greedy.
+
+    What a row would gain never grows while others are added, and does not depend on the rows that are asked for beside it, both
+    to the last bit: then lazy and plain greedy choose the same rows. Its state is plain arrays.
+    """
+
+    @abstractmethod
+    def start(self) -> State:
+        """The state of the empty set."""
+
+    @abstractmethod
+    def gains(self, state: State, rows: Int64[np.ndarray, "k"]) -> Float[np.ndarray, "k"]:
+        """By how much the value would grow, (k,), never below 0, if each of `rows` alone were added."""
+
+    @abstractmethod
+    def add(self, state: State, row: int) -> None:
+        """Change the state in place to that of the set with `row` in it."""

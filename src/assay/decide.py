@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int64, Shaped
 
 from assay import catalog, expressions, general, quotas
-from assay.contracts import Selector
+from assay.contracts import AIM, Selector
 from assay.errors import RecipeError
 from assay.recipe import Step, Target
 from assay.types import Budget, Groups, Limit, Mixture, Selection, Signals
@@ -116,7 +116,8 @@ def _constrained(
 ) -> Selection:
     ranked = signals if rank is None else signals.adding("score", rank)
 
-    needed = {name: ranked[name] for name in selector.needs if name != "source"}  # once: some are made when asked for
+    names = (*selector.needs, *selector.reads)
+    needed = {name: ranked[name] for name in names if name != "source"}  # once: some are made when asked for
     in_groups = groups if "source" in selector.needs else None
     hashes = needed.get("row_hash")
     draw = None
@@ -125,7 +126,7 @@ def _constrained(
 
     def run(rows: Int64[np.ndarray, "c"], part: Limit) -> Selection:
         # Columns of all rows are handed on as they are: a copy of each would be what a large pool costs here.
-        near = Signals({name: _of(column, rows) for name, column in needed.items()})
+        near = Signals({name: column if name.startswith(AIM) else _of(column, rows) for name, column in needed.items()})
         inside = None if in_groups is None else Groups(_of(in_groups.ids, rows), in_groups.names)
 
         def method(within: Limit) -> Selection:

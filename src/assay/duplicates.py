@@ -19,6 +19,7 @@ from assay.contracts import Engine, Grouper
 from assay.errors import RecipeError, suggest
 from assay.io import mirror, spill, store
 from assay.recipe import Recipe
+from assay.run.passes import Pool
 from assay.run.table import row_type
 from assay.state import Columns, State
 from assay.steps import Step
@@ -32,7 +33,10 @@ def apply_group(step: Step, number: int, state: State, recipe: Recipe, columns: 
     grouper: Grouper = catalog.build("group", step.name, step.parameters)
     keep = step.keep or "longest"
     order = preference(keep, state, columns, state.pool.living) if "order" in grouper.needs else None
-    groups, signals = _grouped(grouper, step, state, recipe, order, engine)
+    groups, signals = _grouped(grouper, step, state, recipe, columns, order, engine)
+    if grouper.gives == "cells" and groups is not None:
+        signals = Signals({step.name: groups.ids, **signals.columns})
+        groups = None
     for name, values in signals.columns.items():
         shown = name.replace(step.name, step.alias, 1) if step.alias != step.name else name
         made = store.digest("group", step.name, state.pool.fingerprint, name, spill.digest_array(values))
@@ -47,20 +51,38 @@ def apply_group(step: Step, number: int, state: State, recipe: Recipe, columns: 
 
 
 def _grouped(
-    grouper: Grouper, step: Step, state: State, recipe: Recipe, order: np.ndarray | None, engine: Engine
+    grouper: Grouper,
+    step: Step,
+    state: State,
+    recipe: Recipe,
+    columns: Columns,
+    order: np.ndarray | None,
+    engine: Engine,
 ) -> tuple[Groups | None, Signals]:
     """What the grouper gives, from the store where an earlier run of the same pool left it."""
     pool = state.pool
-    made = store.digest("" if order is None else spill.digest_array(order), recipe.seed)
+    read = _read(grouper, step, columns, pool)
+    given = Signals({**read, **({} if order is None else {"order": order})})
+    made = store.digest([spill.digest_array(values) for values in given.columns.values()], recipe.seed)
     source = catalog.source_digest("group", step.name)
     folder = pool.store.root / "groups" / store.digest(source, grouper, pool.fingerprint, pool.alive_key(), made)
     if not mirror.present(folder / "names.json"):
-        given = Signals({} if order is None else {"order": order})
         groups, signals = grouper.group(pool, given, engine, np.random.default_rng(recipe.seed))
         store.lay_down(folder, {**({} if groups is None else {"": groups.ids}), **signals.columns})
     arrays = store.map_arrays(folder)
     ids = arrays.pop("", None)
     return None if ids is None else Groups(ids, ()), Signals(arrays)
+
+
+def _read(grouper: Grouper, step: Step, columns: Columns, pool: Pool) -> dict[str, np.ndarray]:
+    """The signals that a grouper reads, and which rows take part; refused by name where no step before has made one."""
+    for name in grouper.reads:
+        if name not in columns:
+            raise RecipeError(
+                f"{step.name} reads the signal {name!r}, which no step before it has made; {suggest(name, columns)}"
+            )
+    pool.count()
+    return {**{name: columns[name] for name in grouper.reads}, "living": pool.living} if grouper.reads else {}
 
 
 def preference(keep: str, state: State, columns: Columns, rows: Bool[np.ndarray, "n"]) -> Int[np.ndarray, "n"]:

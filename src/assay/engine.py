@@ -9,24 +9,26 @@ from __future__ import annotations
 
 import itertools
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import final
 
 import numpy as np
-from jaxtyping import Int64
+from jaxtyping import Int32, Int64
 
 from assay import account, catalog, expressions, measure, outputs
-from assay.contracts import Scorer
+from assay.contracts import AIM, Scorer, Selector
 from assay.decide import Decision, decide, limit_for
 from assay.duplicates import apply_group
 from assay.editing import apply_edit
-from assay.errors import InputError, RecipeError
+from assay.errors import InputError, RecipeError, suggest
 from assay.io import files, store
 from assay.io.scores import join_scores
 from assay.opening import numbers_of, open_pool, open_target, pool_numbers
 from assay.recipe import Recipe
 from assay.run.jobs import Score
+from assay.run.numbers import Numbers, Stored
 from assay.run.passes import Pool, Watch, quiet
 from assay.run.shuffle import Shuffler
 from assay.run.workers import HERE, Crew, Workers
@@ -78,8 +80,23 @@ def open_state(recipe: Recipe, place: Place, local: Workers) -> State:
     local.warm()
     kept, numbers = store.Store(place.store or place.out / "store"), pool_numbers(recipe)
     pool = open_pool(recipe.pool, recipe.read, kept, local, place.watch, numbers)
+    refuse_pictures(pool, recipe)
     targets = [open_target(target.path, recipe.read, kept, local, numbers) for target in recipe.targets]
     return State(pool, targets)
+
+
+def refuse_pictures(pool: Pool, recipe: Recipe) -> None:
+    """RecipeError where a pool holds pictures and a method reads text, or another format is asked for."""
+    shard = pool.shards[0]
+    if shard.holds != "pictures":
+        return
+    named = [(kind, name) for step in recipe.steps for kind, name, _ in step.methods()]
+    texts = [name for kind, name in named if "text" in catalog.load(kind, name).needs and name != "exact"]
+    if texts or recipe.tokenizer is not None:
+        place = shard.file(0) if shard.album else shard.path
+        raise RecipeError(f"{(texts or ['a tokenizer'])[0]} reads text; {place} holds pictures: leave it out")
+    if (recipe.write.format, recipe.write.compression) != ("same", "same"):
+        raise RecipeError("pictures are written as they came; leave --format and --compression out")
 
 
 def resume_state(recipe: Recipe, place: Place, local: Workers, earlier: Run) -> State:
@@ -141,6 +158,9 @@ def score(step: Step, state: State, recipe: Recipe, rng: np.random.Generator) ->
     """Fit and score, once for each target, all targets in one reading of the pool."""
     scorer: Scorer = catalog.build("score", step.name, step.parameters)
     pool, named = state.pool, score_targets(step, scorer, state, recipe)
+    if scorer.reads:
+        score_signals(step, scorer, named, state, columns(state, recipe), rng)
+        return
     source = catalog.source_digest("score", step.name)
     against = (
         pool if not step.against else open_target(step.against, recipe.read, pool.store, pool.local, numbers_of(step))
@@ -160,6 +180,61 @@ def score(step: Step, state: State, recipe: Recipe, rng: np.random.Generator) ->
     for name, job in jobs.items():
         state.signals[name], state.files[name] = pool.column(job.file), job.file
     state.scores.append(step.alias)
+
+
+def score_signals(
+    step: Step,
+    scorer: Scorer,
+    named: dict[str, Pool | None],
+    state: State,
+    known: Columns,
+    rng: np.random.Generator,
+) -> None:
+    """The same for a scorer that reads signals: arithmetic on what earlier steps measured, of pool and target alike."""
+    rows = Numbers(state.pool, {name: signal_of(name, step, state, known) for name in scorer.reads})
+    for name, target in named.items():
+        aims = None if target is None else Numbers(target, target_signals(scorer.reads, step, target, state))
+        state.fits[name] = scorer.fit(rows, aims, rng)
+        values = np.full(len(state.pool.living), np.nan)
+        with state.pool.stage(f"score {step.alias}"):
+            for batch in rows.blocks():
+                values[batch.rows] = scorer.score(state.fits[name], batch)
+        state.signals[name], state.files[name] = values, f"score-{store.digest(name, values.tobytes())}.npy"
+        state.pool.keep_column(state.files[name], values)
+    state.scores.append(step.alias)
+
+
+def signal_of(name: str, step: Step, state: State, known: Columns) -> Stored | np.ndarray:
+    """Where a signal lies, or itself; refused by name where no step before has made it."""
+    if name in state.makers:
+        return Stored(state.makers[name].job.file, state.makers[name].column)
+    if name == "source":
+        return sources_of(state.pool)
+    if name not in known:
+        raise RecipeError(f"{step.name} reads the signal {name!r}, which no step before it has made; {suggest(name, known)}")
+    return known[name]
+
+
+def sources_of(pool: Pool) -> Int32[np.ndarray, "n"]:
+    """Each row's source as a whole number, (n,); all are of one where rows name none."""
+    sources = pool.count().sources
+    return np.zeros(len(pool.living), np.int32) if sources is None else sources
+
+
+def target_signals(names: Sequence[str], step: Step, target: Pool, state: State) -> dict[str, Stored | np.ndarray]:
+    """What a step reads, of a target's rows: measured there as it was measured on the pool."""
+    found: dict[str, Stored | np.ndarray] = {}
+    for name in names:
+        if name == "source":
+            found[name] = sources_of(target)
+        elif name in state.makers:
+            job = measure.on_target(state.makers[name], target)
+            found[name] = Stored(job.file, state.makers[name].column)
+        else:
+            raise RecipeError(
+                f"{step.name} reads the signal {name!r} of its target too; only an annotate step can measure it there"
+            )
+    return found
 
 
 def score_targets(step: Step, scorer: Scorer, state: State, recipe: Recipe) -> dict[str, Pool | None]:
@@ -221,6 +296,19 @@ def choose(state: State, recipe: Recipe) -> Decision:
     own = [name for name in signals.columns if name not in made] or [
         step.alias for step in recipe.steps if step.kind == "annotate"
     ]
+    for name, values in aims_of(step, state, recipe).items():
+        signals = signals.adding(name, values)
     return decide(
         step, signals, table.groups, pool.living, limit, recipe.targets, tuple(state.scores or own), recipe.seed
     )
+
+
+def aims_of(step: Step, state: State, recipe: Recipe) -> dict[str, np.ndarray]:
+    """What a selector reads of the target's rows (t, …), under `target:NAME` where NAME is a signal of the pool's rows."""
+    selector: Selector = catalog.build("select", step.name, step.parameters)
+    named = [name.removeprefix(AIM) for name in selector.reads if name.startswith(AIM)]
+    if not named:
+        return {}
+    target = open_target(recipe.targets[0].path, recipe.read, state.pool.store, state.pool.local)
+    blocks = [batch.columns for batch in Numbers(target, target_signals(named, step, target, state)).blocks()]
+    return {AIM + name: np.concatenate([np.asarray(block[name]) for block in blocks]) for name in named}

@@ -100,7 +100,8 @@ def _from_text(run: Run) -> tuple[Any, Any, Any, list[str]]:
             edge = _borderline_rows(run)
             texts = dict(zip(*view.texts(np.concatenate(list(edge.values()))), strict=True)) if edge else {}
             examples = {side: _examples(run, rows, texts) for side, rows in edge.items()} or None
-            return examples, _dropped(run, view), _features(run, view), []
+            shown = view if view.pool.shards[0].holds == "text" else None
+            return examples, _dropped(run, shown), _features(run, view), []
     except (AssayError, OSError) as error:
         note = f"no texts and no n-grams are shown, because the pool cannot be read any more: {error}"
         return None, _dropped(run, None), None, [note]

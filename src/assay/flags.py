@@ -29,7 +29,7 @@ def tree(base: Mapping[str, Any], flags: Mapping[str, Any]) -> dict[str, Any]:
     >>> tree({"pool": ["a.jsonl"]}, {"method": "random", "budget": "10%"})["steps"]
     [{'select': 'random', 'budget': '10%'}]
     """
-    flags = given(flags)
+    flags = _staged(given(flags))
     result = _laid(base, flags)
     steps = list(result.get("steps", ()))
     if "method" in flags or not any("select" in step for step in steps):
@@ -59,10 +59,22 @@ def clean_tree(base: Mapping[str, Any], flags: Mapping[str, Any]) -> dict[str, A
     if not steps:
         raise RecipeError(
             "give clean something to do: --recipe NAME, --eval FILE, --dedup minhash, --good FILE or --where; the recipes "
-            f"that ship are {', '.join(gallery.shipped())}"
+            f"that ship are {', '.join(gallery.cleaning())}"
         )
     result["steps"] = _set(steps, flags.get("set", ()))
     return result
+
+
+def _staged(flags: dict[str, Any]) -> dict[str, Any]:
+    """A method of several stages is a recipe that ships: `--method less --model PATH` opens it.
+
+    >>> _staged({"method": "random"}), _staged({"method": "gopher"})
+    ({'method': 'random'}, {'recipe': 'gopher'})
+    """
+    name = flags.get("method")
+    if name not in gallery.shipped() or "recipe" in flags:
+        return flags
+    return {**{key: value for key, value in flags.items() if key != "method"}, "recipe": name}
 
 
 def _laid(base: Mapping[str, Any], flags: Mapping[str, Any]) -> dict[str, Any]:
@@ -195,6 +207,22 @@ def _set(steps: list[dict[str, Any]], settings: Sequence[str]) -> list[dict[str,
         for step in taking:
             step[parameter] = _value(value)
     return steps
+
+
+def parameters(method: str, settings: Sequence[str]) -> dict[str, Any]:
+    """What `--set METHOD.PARAMETER=VALUE` says of the only method there is.
+
+    >>> parameters("regmix", ["regmix.best=64", "regmix.variant=reference"])
+    {'best': 64, 'variant': 'reference'}
+    """
+    found = {}
+    for setting in settings:
+        name, equals, value = setting.partition("=")
+        owner, dot, parameter = name.rpartition(".")
+        if not (equals and dot and owner == method):
+            raise RecipeError(f"--set must look like {method}.PARAMETER=VALUE; got {setting!r}")
+        found[parameter] = _value(value)
+    return found
 
 
 def _parameters(step: Mapping[str, Any]) -> list[str]:

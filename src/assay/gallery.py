@@ -1,4 +1,5 @@
-"""Recipes that ship, and what a recipe leaves open: `$name` stands for a file that only its user has.
+"""Recipes that ship, and what a recipe leaves open: `$name` stands for a file that only its user has,
+`$name or this` for one that may be left to the recipe.
 
 A step whose `$name` is not given is left out, with the steps that go `with` it, and the recipe says what it therefore lacks.
 """
@@ -25,6 +26,15 @@ def shipped() -> list[str]:
     return sorted(path.stem for path in _FOLDER.glob("*.toml"))
 
 
+def cleaning() -> list[str]:
+    """Those that clean; the others are methods of several stages, which `--method` opens.
+
+    >>> "fineweb" in cleaning(), "less" in cleaning()
+    (True, False)
+    """
+    return [name for name in shipped() if not any("select" in step for step in load(name, {})["steps"])]
+
+
 def load(name: str, given: Mapping[str, str]) -> dict[str, Any]:
     """A recipe's tree, by the name of one that ships or by its path, closed with the files `given` by name."""
     if not name.endswith(".toml") and name not in shipped():
@@ -45,7 +55,10 @@ def close(tree: Mapping[str, Any], given: Mapping[str, str], name: str = "") -> 
     told = tree.pop("lacks", [])
     if not isinstance(told, list) or not all(isinstance(each, str) for each in told):
         raise RecipeError(f"lacks must be a list of strings; got {told!r}")
-    opened = {value[1:] for step in steps for value in step.values() if _is_open(value)}
+    opened = {_name(value) for step in steps for value in step.values() if _is_open(value)}
+    steps = [_filled(step, given) for step in steps]
+    if "model" in set(given) - opened:
+        raise RecipeError(f"--model must look like NAME=FILE; {_near('model', opened)}")
     if unknown := set(given) - opened:
         raise RecipeError(
             f"--model {min(unknown)}=... names nothing that the recipe leaves open; {_near(min(unknown), opened)}"
@@ -83,13 +96,27 @@ def _near(word: Any, opened: set[str]) -> str:
     return suggest(str(word), sorted(opened)) if opened else "it leaves nothing open"
 
 
+def _name(value: str) -> str:
+    return value[1:].partition(" or ")[0]
+
+
+def _filled(step: Mapping[str, Any], given: Mapping[str, str]) -> dict[str, Any]:
+    """A step with `$name or default` closed: what is given by that name, or what stands there."""
+    defaults = {key: value for key, value in step.items() if _is_open(value) and " or " in value}
+    return {**step, **{key: given.get(_name(value), value.partition(" or ")[2]) for key, value in defaults.items()}}
+
+
 def _is_open(value: Any) -> bool:
     return isinstance(value, str) and value.startswith("$")
 
 
 def models(words: Sequence[str]) -> dict[str, str]:
-    """Read `language=lid.176.ftz`: files by the name under which a recipe leaves them open."""
-    pairs = [word.partition("=") for word in words]
+    """Read `language=lid.176.ftz`: files by the name under which a recipe leaves them open; without a name, `model`.
+
+    >>> models(["language=lid.176.ftz", "lm-nano"])
+    {'language': 'lid.176.ftz', 'model': 'lm-nano'}
+    """
+    pairs = [word.partition("=") if "=" in word else ("model", "=", word) for word in words]
     for word, (name, equals, path) in zip(words, pairs, strict=True):
         if not (name and equals and path):
             raise RecipeError(f"--model must look like NAME=FILE; got {word!r}")

@@ -7,6 +7,7 @@ reads no text. A row leaves by the first rule that it breaks; the tallies also s
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -17,13 +18,14 @@ import pyarrow as pa
 from jaxtyping import Bool, Int64, Shaped
 
 from assay import catalog
-from assay.contracts import Engine, Filter, Learner
+from assay.contracts import Annotator, Engine, Filter, Learner
 from assay.errors import RecipeError, suggest
 from assay.io import files, mirror, store
 from assay.opening import Labelled, open_target
 from assay.recipe import Recipe
 from assay.run.jobs import Annotate
-from assay.state import Columns, State
+from assay.run.passes import Pool
+from assay.state import Columns, Made, State
 from assay.steps import Step
 from assay.types import Fitted, Rule, Signals
 
@@ -43,14 +45,14 @@ def learn(
     """What a Learner learns of the pool and of the step's target, laid down in the store; None for any other method."""
     if not isinstance(method, Learner):
         return None
-    pool, target = state.pool, None
-    if step.target:
-        target = open_target(step.target, recipe.read, pool.store, pool.local)
+    pool, target, paths = state.pool, None, step.target or _wanted(name, method, recipe)
+    if paths:
+        target = open_target(paths, recipe.read, pool.store, pool.local)
     told = (
         pool.fingerprint,
         pool.alive_key(),
         target and target.fingerprint,
-        target and step.target,
+        target and paths,
         signals.columns.keys(),
     )
     order = [store.digest(signals["order"].tobytes())] if "order" in signals.columns else []
@@ -58,12 +60,35 @@ def learn(
         pool.store.root / "learnt" / store.digest(catalog.source_digest(kind, name), method, told, order, recipe.seed)
     )
     if not mirror.present(folder / "names.json"):
-        rows = None if target is None else Labelled(target)
-        found = method.learn(pool, rows, signals, engine, np.random.default_rng(recipe.seed))
+        rows = None if target is None else Labelled(_as_read(method, target))
+        found = method.learn(_as_read(method, pool), rows, signals, engine, np.random.default_rng(recipe.seed))
         files.write_json(str(folder / "notes.json"), dict(found.notes))
         store.lay_down(folder, found.arrays)
     state.fits[step.alias] = Fitted({}, files.read_json(str(folder / "notes.json")))
     return folder
+
+
+def _wanted(name: str, method: Any, recipe: Recipe) -> tuple[str, ...]:
+    """The recipe's target, which a network learns from where its step names no other; RecipeError where there are several."""
+    if not (isinstance(method, Annotator) and method.heavy) or method.uses_target == "no" or not recipe.targets:
+        return ()
+    if len(recipe.targets) > 1:
+        raise RecipeError(f"{name} learns from one target; name it in its step: {{ annotate = {name!r}, target = 'FILE' }}")
+    return recipe.targets[0].path
+
+
+def in_form(method: Any, pool: Pool) -> Pool:
+    """The pool as the method reads rows; rows whose text was edited are read as text."""
+    turns = isinstance(method, Annotator) and method.form == "turns"
+    return pool.turns() if turns and not pool.edits else pool
+
+
+def _as_read(method: Any, pool: Pool) -> Pool:
+    """A view of the pool with the columns that the method reads, in the form in which it does."""
+    pool.count()
+    view = copy(in_form(method, pool))
+    view.needs = method.needs if isinstance(method, Annotator) and method.heavy else view.needs
+    return view
 
 
 def jobs_of(step: Step, state: State, recipe: Recipe, engine: Engine) -> list[Annotate]:
@@ -89,14 +114,40 @@ def measure(steps: Sequence[Step], state: State, recipe: Recipe, engine: Engine)
     """One pass for all annotators of consecutive steps; gives each step (by its position here) its jobs."""
     jobs = {place: jobs_of(step, state, recipe, engine) for place, step in enumerate(steps) if step.kind != "where"}
     distinct = {job.key: job for several in jobs.values() for job in several}
-    if distinct:
-        state.pool.needs = tuple({name for job in distinct.values() for name in job.annotator.needs})
-        state.pool.visit("measure", tuple(distinct.values()))
+    together = [job for job in distinct.values() if not job.annotator.heavy]
+    if together:
+        state.pool.needs = tuple({name for job in together for name in job.annotator.needs})
+        state.pool.visit("measure", tuple(together))
         state.pool.needs = ("text",)
+    for job in distinct.values():
+        if job.annotator.heavy:
+            measure_heavy(job, state.pool, type(job.annotator).__module__.rpartition(".")[2])
     for place, several in jobs.items():
         for job in several:
             expose(steps[place], job, state)
     return jobs
+
+
+def measure_heavy(job: Annotate, pool: Pool, name: str) -> None:
+    """A pass of its own for an annotator that runs a network; rows whose text was edited are read as text."""
+    pool.count()
+    view = copy(in_form(job.annotator, pool))
+    view.needs = job.annotator.needs
+    view.visit(f"measure {name}", (job,))
+
+
+def on_target(made: Made, target: Pool) -> Annotate:
+    """The same annotator's job on a target's rows, measured."""
+    method = made.job.annotator.on_target()
+    key = store.digest(made.job.key, method, target.fingerprint, target.alive_key())
+    job = Annotate(method, made.job.learnt, key)
+    if method.heavy:
+        measure_heavy(job, target, made.step.name)
+    else:
+        target.needs = method.needs
+        target.visit("measure", (job,))
+        target.needs = ("text",)
+    return job
 
 
 def expose(step: Step, job: Annotate, state: State) -> None:
@@ -111,6 +162,7 @@ def expose(step: Step, job: Annotate, state: State) -> None:
         elif shown in state.signals or shown in state.annotated:
             continue
         state.lazy[shown] = partial(state.pool.measured, job.file, name)
+        state.makers[shown] = Made(step, job, name)
 
 
 def renamed(column: str, step: Step, columns: int) -> str:

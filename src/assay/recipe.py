@@ -24,6 +24,7 @@ import msgspec
 import xxhash
 
 from assay import catalog, steps
+from assay.contracts import AIM
 from assay.errors import RecipeError, suggest
 from assay.general import SHARES
 from assay.io.remote import bare
@@ -215,6 +216,7 @@ def check(recipe: Recipe) -> None:
         _check_target(step, recipe)
     if recipe.select is not None:
         _check_budget(recipe, recipe.select.budget)
+        _check_aim(recipe.select, recipe)
     called = [target.name for target in recipe.targets]
     if clash := {name for name in called if called.count(name) > 1}:
         raise RecipeError(
@@ -232,13 +234,24 @@ def _check_budget(recipe: Recipe, budget: str | None) -> None:
         )
 
 
+def _check_aim(step: Step, recipe: Recipe) -> None:
+    aims = any(name.startswith(AIM) for name in catalog.build("select", step.name, dict(step.parameters)).reads)
+    if aims and not recipe.targets:
+        raise RecipeError(f"{step.name} needs a target: give --target FILE with examples of what you want")
+    if aims and len(recipe.targets) > 1:
+        raise RecipeError(
+            f"{step.name} aims at the examples of one target; got {len(recipe.targets)}: name one with --target, which may be "
+            "several files"
+        )
+
+
 def _check_target(step: Step, recipe: Recipe) -> None:
-    has_one = step.target or (step.kind == "score" and recipe.targets)
+    has_one = step.target or (recipe.targets and any(_learns_what_is_wanted(*method) for method in step.methods()))
     if step.target and not any(_takes_target(kind, name) for kind, name, _ in step.methods()):
         raise RecipeError(f"{step.name} learns from no examples; leave its target out")
     if has_one or not any(_required(kind, name) for kind, name, _ in step.methods()):
         return
-    if step.kind == "score":
+    if any(_learns_what_is_wanted(*method) for method in step.methods()):
         free = ", ".join(catalog.needing_no_target())
         raise RecipeError(
             f"{step.name} needs a target: give --target FILE with examples of what you want; without one there are: {free}"
@@ -246,8 +259,23 @@ def _check_target(step: Step, recipe: Recipe) -> None:
     raise RecipeError(f'{step.name} needs a target: give the step target = "FILE", or the command --eval FILE')
 
 
+def aims(recipe: Recipe) -> bool:
+    """Whether a step looks at the recipe's targets, so that for other targets it might choose other rows."""
+    methods = [method for step in recipe.steps if not step.target for method in step.methods()]
+    return any(
+        (_learns_what_is_wanted(kind, name, given) and _takes_target(kind, name))
+        or any(signal.startswith(AIM) for signal in catalog.build(kind, name, dict(given)).reads)
+        for kind, name, given in methods
+    )
+
+
 def _takes_target(kind: str, name: str) -> bool:
     return getattr(catalog.load(kind, name), "uses_target", "no") != "no"
+
+
+def _learns_what_is_wanted(kind: str, name: str, parameters: Mapping[str, Any]) -> bool:
+    """Whether it learns from the recipe's target where its step names none: scores, and annotators that run a network."""
+    return kind == "score" or (kind == "annotate" and catalog.load(kind, name).heavy)
 
 
 def _required(kind: str, name: str) -> bool:

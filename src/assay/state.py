@@ -9,8 +9,10 @@ from typing import Any, final
 import numpy as np
 from jaxtyping import Bool, Int, Int32, Int64, Shaped
 
+from assay.run.jobs import Annotate
 from assay.run.passes import Pool
 from assay.run.table import row_type
+from assay.steps import Step
 from assay.types import Fitted
 
 
@@ -83,6 +85,16 @@ class Fates:
 
 
 @final
+@dataclass(frozen=True)
+class Made:
+    """Which step measured a signal, by which job, and what the column is called there."""
+
+    step: Step
+    job: Annotate
+    column: str
+
+
+@final
 @dataclass
 class State:
     """What the steps have made so far: signals by name, which of them score steps made, who dropped which rows, and what
@@ -93,6 +105,7 @@ class State:
     signals: dict[str, np.ndarray] = field(default_factory=dict)
     lazy: dict[str, Callable[[], np.ndarray]] = field(default_factory=dict)
     scores: list[str] = field(default_factory=list)
+    makers: dict[str, Made] = field(default_factory=dict)  # what measured a signal, so that it can be measured on a target
     annotated: set[str] = field(default_factory=set)  # signals of annotate steps: no filter's column takes their place
     fits: dict[str, Fitted] = field(default_factory=dict)
     files: dict[str, str] = field(default_factory=dict)

@@ -86,6 +86,7 @@ def parse_step(tree: Mapping[str, Any]) -> Step:
 def _kind(tree: Mapping[str, Any]) -> tuple[str, str]:
     """The kind of a step and what it names."""
     kinds = [key for key in tree if key in STEP_KINDS]
+    kinds = [key for key in kinds if isinstance(tree[key], str)] or kinds  # a parameter may be called as a kind: sample = 64
     if len(kinds) != 1:
         key = next(iter(tree), "")
         raise RecipeError(

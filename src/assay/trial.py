@@ -50,6 +50,7 @@ def asking(given: Mapping[str, Any]) -> Verify:
 def verify(run: Run, asked: Verify, crew: Crew = HERE, watch: Watch = quiet) -> dict[str, Any]:
     """Run the trials, write `verdicts/<digest>.json` and `verdict.json`, and return the verdict."""
     start, proxies = time.perf_counter(), [judge.proxy(name) for name in asked.proxy]
+    _refuse_pictures(run)
     for proxy in proxies:
         arms.check(_trial(proxy, asked))
     if asked.sweep is not None:
@@ -82,6 +83,15 @@ def reported(run: Run, path: str, level: float = 0.05) -> dict[str, Any]:
     told |= {"selection_cost": cost, "versions": {"assay": __version__, "python": platform.python_version()}}
     told["digest"] = store.digest(run.facts["digest"], run.facts["fingerprint"], told, __version__)
     return _written(run, told)
+
+
+def _refuse_pictures(run: Run) -> None:
+    """Raise InputError where a run chose pictures: there is no judge of those."""
+    if any(shard.get("holds") == "pictures" for shard in run.facts.get("shards", ())):
+        raise InputError(
+            "the judges are language models and this run chose pictures; train on selected/ and on random choices of as many, and "
+            "compare them with assay verify RUN --results"
+        )
 
 
 def _trial(proxy: Judge, asked: Verify) -> Trial:

@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from command import COMMAND, account_holds, assay, examples, jsonl, packed, products, told
+from command import CLEANING, COMMAND, account_holds, assay, examples, jsonl, packed, products, told
 from raylets import Raylets, Storm
 
-from assay import engine, gallery, recipe, trial
+from assay import engine, recipe, trial
 from assay.errors import RunError
 from assay.run import cluster
 from assay.run.passes import quiet
@@ -139,7 +139,7 @@ def untimed(verdict: Any) -> Any:
     return [untimed(value) for value in verdict] if isinstance(verdict, list) else verdict
 
 
-@pytest.mark.parametrize("name", gallery.shipped())
+@pytest.mark.parametrize("name", CLEANING)
 def test_shipped_recipes_clean_alike(name: str, raylets: Raylets, place: Path):
     pool = place / "few"
     for number in range(0 if pool.exists() else 4):
@@ -150,6 +150,19 @@ def test_shipped_recipes_clean_alike(name: str, raylets: Raylets, place: Path):
         assert answer.code == 0, answer.err
     assert products(place / f"{name}-here") == products(place / f"{name}-there")
     assert told(place / f"{name}-there")["engine"] == "ray"
+
+
+@pytest.mark.parametrize("method", ["color_filter", "rds_plus"])
+def test_signals_of_models_are_alike(method: str, raylets: Raylets, place: Path):
+    """Models trained on the driver and kept by the workers: the same bytes, also where a network works row after row."""
+    pool = place / "some"
+    for number in range(0 if pool.exists() else 4):
+        jsonl(pool / f"{number}.jsonl", [{"text": row["text"][:200]} for row in examples()[number:160:4]])
+    asked = ("select", pool, "--target", "target.jsonl", "--method", method, "--budget", "20%", "-q")
+    for out, how in {"here": ["--workers", 2], "there": ["--engine", "ray"]}.items():
+        answer = assay(*asked, "--out", place / f"{method}-{out}", *how)
+        assert answer.code == 0, answer.err
+    assert products(place / f"{method}-here") == products(place / f"{method}-there")
 
 
 def _named(folder: Path, word: str) -> list[str]:

@@ -200,7 +200,8 @@ def small() -> Any:
     from assay.models.causal_config import CausalConfig, Shape
     from assay.verify.neural import judge_of
 
-    return replace(judge_of("lm-nano"), config=CausalConfig(Shape(32, 1, 2, 64), 1e-2, context=128, rows=8, warm=5))
+    judge, config = judge_of("lm-nano"), CausalConfig(Shape(32, 1, 2, 64), 1e-2, context=128, rows=8, warm=5)
+    return replace(judge, language=replace(judge.language, config=config))
 
 
 def swapped(rows: list[dict[str, str]]) -> list[dict[str, str]]:
@@ -241,8 +242,8 @@ def test_what_is_scored_is_the_response_with_its_end_after_its_prompt() -> None:
     probe = Instructions.of("held.jsonl", held, held).probe
     asked, learnt = judge._asked(probe), judge.encode_turns(held)
     assert asked.data.tolist() == learnt.data.tolist()
-    spell = Tokenizer.from_file(judge.tokenizer).decode
+    spell = Tokenizer.from_file(judge.language.tokenizer).decode
     for at, row in enumerate(made(5, 8, 1)):
         ids = asked.take(np.array([at])).data
-        assert spell(ids[ids >= 0].tolist()[:-1]) == row["output"] and ids[-1] == judge.config.end
+        assert spell(ids[ids >= 0].tolist()[:-1]) == row["output"] and ids[-1] == judge.language.config.end
         assert spell((~ids[ids < 0]).tolist()) == f"User:\n{row['instruction']}\n\nAssistant:\n"

@@ -13,7 +13,7 @@ import transformers
 
 from assay.errors import InputError, MissingExtra, RecipeError
 from assay.kernels.hashing import hash_rows
-from assay.models import dialogue
+from assay.models import dialogue, language
 from assay.models.causal_config import CausalConfig, Shape
 from assay.models.dialogue import Turn
 from assay.types import Sequences, Texts
@@ -23,8 +23,14 @@ from assay.verify.judge import Course, Gathered, Held, Probe, proxy, run, tasks
 from assay.verify.neural import CausalJudge
 from assay.verify.verdict import Question, verdict
 
-TINY = replace(
-    proxy("lm-nano"), name="tiny", config=CausalConfig(Shape(16, 1, 2, 32), 2e-2, context=32, rows=4, warm=3)
+
+def configured(judge: CausalJudge, config: CausalConfig) -> CausalJudge:
+    return replace(judge, language=replace(judge.language, config=config))
+
+
+TINY = configured(
+    replace(proxy("lm-nano"), name="tiny"),
+    CausalConfig(Shape(16, 1, 2, 32), 2e-2, context=32, rows=4, warm=3),
 )
 RNG = np.random.default_rng(6)
 HELLO = "Hello there, 世界\n\n\tif x:  return 7\r\n<|end|> ok"
@@ -53,11 +59,11 @@ def test_text_comes_back_from_its_tokens_and_only_ends_are_ends() -> None:
     assert found.data.dtype == np.int32 and found.data.max() < 2048 and (found.data == 0).sum() == 3
     assert found.data[found.offsets[1:] - 1].tolist() == [0, 0, 0] and found.sizes[1] == 1
     ids = found.data[: found.offsets[1] - 1].tolist()
-    assert neural._tokenizer(TINY.tokenizer).decode(ids) == HELLO
+    assert language._tokenizer(TINY.language.tokenizer).decode(ids) == HELLO
 
 
 def test_every_byte_is_a_token() -> None:
-    tokens = neural._tokenizer(TINY.tokenizer)
+    tokens = language._tokenizer(TINY.language.tokenizer)
     texts = ["".join(map(chr, range(1, 0x250))), "\U0010ffff\u0b85\ud7a3"]
     assert [tokens.decode(tokens.encode(one).ids) for one in texts] == texts
     assert tokens.get_vocab_size() == 2048 and tokens.id_to_token(0) == "<|end|>"
@@ -80,7 +86,7 @@ def test_a_response_is_scored_after_its_dialogue() -> None:
     contexts, responses, _ = dialogue.held(Texts.of([dialogue.marked(said)]))
     asked = TINY._asked(Probe(responses, contexts, form="turns"))
     learnt = [asked.data[a:b][asked.data[a:b] >= 0] for a, b in zip(asked.offsets, asked.offsets[1:], strict=False)]
-    tokens = neural._tokenizer(TINY.tokenizer)
+    tokens = language._tokenizer(TINY.language.tokenizer)
     assert [tokens.decode(one.tolist()) for one in learnt] == ["2<|end|>", "It is 6.<|end|>"]
 
 
@@ -94,7 +100,7 @@ def test_a_planted_choice_reaches_fewer_bits_with_every_seed() -> None:
     held = Held.of("target", Texts.of(lines(mine, 12)))
     frame = Frame.of(pool.sizes, hash_rows(pool.data, pool.offsets), np.ones(400, bool))
     trial = Trial(seeds=3, units=3_200, curve=3_200, reach=1)
-    judge = replace(TINY, config=replace(TINY.config, model=Shape(32, 1, 2, 64), rows=2))
+    judge = configured(TINY, replace(TINY.language.config, model=Shape(32, 1, 2, 64), rows=2))
     documents = judge.encode(pool)
     plan = settle(draft({"choice": np.arange(40)}, frame, trial, 2.5, True), documents.sizes, trial, judge.step)
     made = tasks(plan, judge, Gathered(np.arange(400), documents), [held.probe])
@@ -131,7 +137,7 @@ def small() -> transformers.PreTrainedConfig:
 
 def checkpoint(folder: Path) -> str:
     """A tiny GPT-2 with weights and our tokenizer in the library's form."""
-    ours = transformers.PreTrainedTokenizerFast(tokenizer_file=TINY.tokenizer, eos_token="<|end|>")
+    ours = transformers.PreTrainedTokenizerFast(tokenizer_file=TINY.language.tokenizer, eos_token="<|end|>")
     ours.save_pretrained(folder)
     torch.manual_seed(11)
     transformers.GPT2LMHeadModel(small()).save_pretrained(folder)
@@ -141,7 +147,7 @@ def checkpoint(folder: Path) -> str:
 def test_a_config_gets_fresh_weights_of_each_seed(tmp_path: Path) -> None:
     small().save_pretrained(tmp_path)
     judge = proxy(str(tmp_path))
-    assert isinstance(judge, CausalJudge) and judge.config.context == 64 and judge.name == tmp_path.name
+    assert isinstance(judge, CausalJudge) and judge.language.config.context == 64 and judge.name == tmp_path.name
     asked = (Probe(Texts.of(["what is it"])),)
     text = lines(words(), 60)
     bits = [judge.measure(course(judge, text, 3, seed), asked)[0][0][0] for seed in (0, 0, 1)]
@@ -150,16 +156,16 @@ def test_a_config_gets_fresh_weights_of_each_seed(tmp_path: Path) -> None:
 
 def test_a_checkpoint_is_trained_on(tmp_path: Path) -> None:
     judge = proxy(checkpoint(tmp_path))
-    assert isinstance(judge, CausalJudge) and judge.config.end == 0
+    assert isinstance(judge, CausalJudge) and judge.language.config.end == 0
     assert judge.encode(Texts.of([HELLO])).data.tolist() == TINY.encode(Texts.of([HELLO])).data.tolist()
-    still = replace(judge, config=replace(judge.config, rate=0.0))
+    still = configured(judge, replace(judge.language.config, rate=0.0))
     asked, text = (Probe(Texts.of(["what is it", "7 and 8"])),), lines(words(), 60)
     (mine,), (others,) = (
         still.measure(course(still, text, 1), asked)[0],
         still.measure(course(still, text, 1, 5), asked)[0],
     )
     assert np.array_equal(mine, others)  # the checkpoint's weights, not the seed's
-    ids = [0, *neural._tokenizer(str(tmp_path)).encode("what is it").ids, 0]
+    ids = [0, *language._tokenizer(str(tmp_path)).encode("what is it").ids, 0]
     model = transformers.GPT2LMHeadModel.from_pretrained(tmp_path)
     nats = model(torch.tensor([ids]), labels=torch.tensor([ids])).loss.item() * (len(ids) - 1)
     assert mine[0] == pytest.approx(nats / np.log(2), rel=1e-5)
@@ -168,7 +174,7 @@ def test_a_checkpoint_is_trained_on(tmp_path: Path) -> None:
 def test_another_content_is_another_judge(tmp_path: Path) -> None:
     small().save_pretrained(tmp_path)
     before = proxy(str(tmp_path)).described()
-    neural._content.cache_clear()
+    language.content.cache_clear()
     (tmp_path / "config.json").write_text((tmp_path / "config.json").read_text() + " ")
     after = proxy(str(tmp_path)).described()
     assert before != after and proxy("lm-nano").described() != proxy("lm-micro").described()
@@ -182,7 +188,7 @@ def test_what_is_no_proxy_is_a_sentence(tmp_path: Path, monkeypatch: pytest.Monk
         proxy("lm-nan")
     with pytest.raises(InputError, match=r"must be a folder \(or hub id\) with a config.json"):
         proxy(str(tmp_path))
-    monkeypatch.setattr(neural, "_LIBRARIES", ("torch", "not_a_library"))
+    monkeypatch.setattr(language, "_LIBRARIES", ("torch", "not_a_library"))
     with pytest.raises(MissingExtra, match=r"the proxy 'lm-nano' needs the extra 'models'; .*assay-data\[models\]"):
         proxy("lm-nano")
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, final
 
 import msgspec
+from msgspec.structs import replace
 
 from assay import __version__, account, engine, flags, recipe, training, trial
 from assay.board.tree import Board, Method, Pool, Proxy, Task
@@ -122,9 +123,8 @@ def recipe_of(method: Method, task: Task, pool: Pool, budget: str) -> Recipe:
     base |= {"targets": [{"path": list(task.target)}]} if task.target else {}
     try:
         tree = flags.clean_tree(base, given) if method.cleans else flags.tree(base, {**given, "budget": budget})
-        if not any("score" in step and "target" not in step for step in tree["steps"]):
-            tree.pop("targets", None)  # so that a choice which looks at no target is one run for all tasks
-        return recipe.parse(tree)
+        wanted = recipe.parse(tree)
+        return wanted if recipe.aims(wanted) else replace(wanted, targets=())  # then one run serves all tasks
     except RecipeError as error:
         raise RecipeError(f"method {method.name!r} on task {task.name!r}: {error}") from None
 

@@ -78,7 +78,7 @@ def empty_columns(columns: Sequence[str]) -> dict[str, Column]:
     """The wanted columns with no rows."""
     names = dict.fromkeys(["text", *columns])
     none = Texts(np.zeros(0, np.uint8), np.zeros(1, np.int64))
-    return {name: none if name in ("text", "id", "source") else np.zeros(0) for name in names}
+    return {name: none if name in ("text", "id", "source", "image") else np.zeros(0) for name in names}
 
 
 def unreadable(item: Long | Tail, row: int, line: int, fields: Fields, columns: Sequence[str]) -> Block:

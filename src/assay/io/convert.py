@@ -30,7 +30,7 @@ def csv_header(shard: Shard) -> bytes:
 
 
 def as_format(parts: Sequence[str], shard: Shard) -> Iterator[bytes]:
-    """The rows of parts in CSV, Parquet or Arrow as JSON lines."""
+    """The rows of parts in CSV, Parquet, Arrow or tar as JSON lines."""
     for row in part_rows(parts, shard):
         yield json.dumps(_plain(row), ensure_ascii=False).encode("utf-8", "replace") + b"\n"
 
@@ -42,6 +42,11 @@ def part_rows(parts: Sequence[str], shard: Shard) -> Iterator[dict[str, Any]]:
 
         for batch in part_batches(parts):
             yield from batch.to_pylist()
+    elif shard.format == "webdataset":
+        from assay.io.webdataset import rows
+
+        for part in parts:
+            yield from rows(part)
     elif shard.format == "csv":
         names = next(
             csv.reader(io.StringIO(csv_header(shard).decode("utf-8"), newline=""), delimiter=delimiter(shard.path))

@@ -31,6 +31,9 @@ _TEXT = (
     "sentence",
     "review",
     "abstract",
+    "caption",
+    "alt_text",
+    "TEXT",
 )
 _CHAT = ("messages", "conversations", "conversation", "chat")
 _TEMPLATES = (
@@ -61,10 +64,10 @@ def detect(shards: Sequence[Shard], fields: Fields) -> Fields:
         if rows:
             break
     if not rows:
-        raise InputError(
-            f"no row could be read from {shards[0].path!r}; "
-            'it must hold rows such as {"text": "…"}, one JSON object a line'
-        )
+        wanted = 'rows such as {"text": "…"}, one JSON object a line'
+        if shards[0].format == "webdataset":
+            wanted = "samples of an image and a caption, members such as 0001.jpg and 0001.txt (or 0001.json)"
+        raise InputError(f"no row could be read from {shards[0].path!r}; it must hold {wanted}")
     text, template = _text(rows, fields, shard.path)
     for wanted, flag in ((fields.id, "--id-field"), (fields.source, "--source-field")):
         if wanted and all(get(row, wanted) is None for row in rows):
@@ -163,6 +166,11 @@ def head(shard: Shard) -> Iterator[dict[str, Any]]:
     """The first readable rows of a shard, as dicts."""
     if shard.format in ("parquet", "arrow"):
         yield from _table_head(shard)
+        return
+    if shard.format == "webdataset":
+        from assay.io import webdataset
+
+        yield from webdataset.head(shard)
         return
     lines = _head_lines(shard)
     if shard.format == "csv":

@@ -38,7 +38,8 @@ _CODES = (
 
 
 def read(piece: Piece, fields: Fields, columns: Sequence[str]) -> Iterator[Block]:
-    """The rows of a piece in order, in blocks of a few megabytes; `columns`: some of text, id, source, `fields.extra`.
+    """The rows of a piece in order, in blocks of a few megabytes; `columns`: some of text, id, source, `fields.extra`, and `image`
+    (encoded images) where rows have one.
 
     `text` is always there. Numbers of rows and lines count from the start of the piece (rows from 0, lines from 1).
     """
@@ -50,6 +51,14 @@ def read(piece: Piece, fields: Fields, columns: Sequence[str]) -> Iterator[Block
         from assay.io.tables import read_table
 
         yield from read_table(piece, fields, columns)
+    elif piece.shard.holds == "pictures":
+        from assay.io.pictures import read_pictures
+
+        yield from read_pictures(piece, fields, columns)
+    elif piece.shard.format == "webdataset":
+        from assay.io.webdataset import read_webdataset
+
+        yield from read_webdataset(piece, fields, columns)
     elif piece.shard.format == "text":
         from assay.io.plain import read_text
 

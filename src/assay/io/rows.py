@@ -31,6 +31,10 @@ def raw_rows(piece: Piece) -> Iterator[Raw]:
             piece.shard, piece.start, piece.stop if piece.shard.format == "parquet" else None, None
         ):
             yield from batch.to_pylist()
+    elif piece.shard.format == "webdataset":
+        from assay.io.webdataset import rows
+
+        yield from rows(piece.shard.path, piece.shard.compression)
     elif piece.shard.format == "csv":
         yield from _csv_rows(piece.shard)
     else:

@@ -5,7 +5,8 @@
             of a text folder, otherwise a whole file; it depends on the files alone, never on workers
 
 A folder of plain text (documentation, source code) is a pool of files, one row each: the file's path inside the folder
-is its id. A folder counts as plain text when it holds no data file, or ten times as many other files.
+is its id. A folder counts as plain text when it holds no data file, or ten times as many other files. A folder without data
+files and with ten times as many pictures as text files is a pool of pictures (`io/pictures.py`), as is an archive of them.
 """
 
 from __future__ import annotations
@@ -14,18 +15,19 @@ import glob
 import os
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import final
 
 from assay.errors import InputError, suggest
+from assay.io.albums import is_album, is_array, is_picture, labels_of
 from assay.io.files import is_url, open_read, size_of
 from assay.io.remote import bare, named
 
 FORMATS = {
     ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "json", ".parquet": "parquet", ".pq": "parquet", ".csv": "csv",
     ".tsv": "csv",
-    ".arrow": "arrow",
+    ".arrow": "arrow", ".tar": "webdataset",
 }  # fmt: skip
 COMPRESSIONS = {".gz": "gzip", ".gzip": "gzip", ".zst": "zstd", ".zstd": "zstd"}
 TEXT_SUFFIXES = frozenset(
@@ -48,7 +50,10 @@ _DIGITS = re.compile(r"(\d+)")
 @final
 @dataclass(frozen=True)
 class Shard:
-    """One input file. `name` is what its output is called; `files` lists a text folder's files, relative to `path`."""
+    """One input file. `name` is what its output is called; `files` lists a text folder's files, relative to `path`, each a row.
+
+    Such files may hold pictures in place of text: each is one, or the first is an archive of them and the second their labels.
+    """
 
     index: int
     path: str
@@ -57,10 +62,16 @@ class Shard:
     size: int
     name: str
     files: tuple[str, ...] = field(default=(), repr=False)
+    holds: str = "text"
+
+    @property
+    def album(self) -> bool:
+        """Whether its rows are pictures of one archive."""
+        return self.holds == "pictures" and is_album(self.files[0])
 
     def file(self, number: int) -> str:
-        """The path of one of a text folder's files."""
-        return os.path.join(self.path, self.files[number])
+        """The path of the file that holds a row, by the row's number among the files."""
+        return os.path.join(self.path, self.files[0 if self.album else number])
 
 
 @final
@@ -94,23 +105,36 @@ def kind_of(path: str) -> tuple[str, str]:
 
 def find(paths: Sequence[str]) -> tuple[Shard, ...]:
     """All shards that the paths name, in natural order, each file once; InputError where there is nothing to read."""
-    found: dict[tuple[str, str], Shard] = {}
+    found: dict[tuple[str, str, str], Shard] = {}
     loose: list[str] = []
     for path in paths:
         for shard in _expand(os.fspath(path), loose):
-            found.setdefault((shard.path, shard.format), shard)
-    if loose:
-        shard = _text_shard(loose)
-        found[shard.path, shard.format] = shard
+            found.setdefault(_key(shard), shard)
+    for shard in _loose_shards(loose):
+        found[_key(shard)] = shard
     if not found:
         raise InputError(f"no input was named: got {list(paths)!r}; name files, folders, globs or URLs")
-    ordered = sorted(found.values(), key=lambda shard: (natural(shard.path), shard.format))
+    ordered = sorted(found.values(), key=lambda shard: (natural(shard.path), shard.format, natural(_key(shard)[2])))
+    _refuse_mixed(ordered)
     if not any(shard.size for shard in ordered):
         raise InputError(
             f"the pool is empty: there are no bytes in {', '.join(shard.path for shard in ordered[:3])}; "
             "name files with rows in them"
         )
     return tuple(_named(ordered))
+
+
+def _key(shard: Shard) -> tuple[str, str, str]:
+    """What tells a shard from others: its path and format, and of archives in one folder the file."""
+    return shard.path, shard.format, shard.files[0] if shard.album else ""
+
+
+def _refuse_mixed(shards: list[Shard]) -> None:
+    """Pictures have labels and text has none: a method reads one or the other."""
+    others = {shard.holds: shard for shard in shards}
+    if len(others) > 1:
+        text, pictures = others["text"].path, others["pictures"].file(0)
+        raise InputError(f"a pool must hold text or pictures, not both; got {text!r} and {pictures!r}: select from each alone")
 
 
 def _named(shards: list[Shard]) -> Iterator[Shard]:
@@ -120,12 +144,15 @@ def _named(shards: list[Shard]) -> Iterator[Shard]:
         if bases.count(base) > 1:
             folder, _, last = base.rpartition("/")
             name = f"{folder}/{index}-{last}" if folder else f"{index}-{last}"
-        yield Shard(index, shard.path, shard.format, shard.compression, shard.size, name, shard.files)
+        yield replace(shard, index=index, name=name)
 
 
 def _base(shard: Shard) -> str:
     path = bare(shard.path) if is_url(shard.path) else os.path.abspath(shard.path)  # with no .. that would lead out
     base = os.path.basename(path.rstrip("/")) or "text"
+    if shard.holds == "pictures":  # pictures come out as an archive, arrays as arrays
+        base = os.path.basename(shard.files[0]) if shard.album else base
+        return os.path.splitext(base)[0] + ".npz" if is_array(base) else base.removesuffix(".zip") + ".zip"
     if shard.format == "arrow" and _is_saved(os.path.dirname(path)):
         above, parent = os.path.split(os.path.dirname(path))
         inner = os.path.isfile(os.path.join(above, "dataset_dict.json"))
@@ -159,14 +186,17 @@ def _expand(path: str, loose: list[str]) -> Iterator[Shard]:
 
 def _file(path: str, loose: list[str]) -> Iterator[Shard]:
     form, compression = kind_of(path)
-    if form == "text":
+    if form == "text" or is_picture(path):
         loose.append(path)
+        return
+    if is_album(path):
+        yield _album(path)
         return
     if not form:
         known = " ".join(sorted(FORMATS))
         raise InputError(
-            f"{path!r} has a suffix that says no format; it must be one of {known} (also with .gz or .zst), or text: "
-            ".txt .md .py; rename the file, or name its folder to read every file in it as text"
+            f"{path!r} has a suffix that says no format; it must be one of {known} (also with .gz or .zst), text such as .txt "
+            ".md .py, or pictures: .png .jpg .zip .npz .npy; rename the file, or name its folder to read every file in it as text"
         )
     yield _shard(path, form, compression)
 
@@ -232,17 +262,23 @@ def _refuse_outside(path: str, folder: str) -> None:
 
 def _folder(folder: str) -> Iterator[Shard]:
     paths = list(_walk(folder))
+    if (albums := _albums(paths)) is not None:
+        yield from map(_album, albums)
+        return
     kinds = [kind_of(path) for path in paths]
     data = [(path, *kind) for path, kind in zip(paths, kinds, strict=True) if kind[0] not in ("", "text")]
     plain = [path for path in paths if kind_of(path)[0] in ("", "text") and not _is_binary(path)]
-    if data and len(plain) <= 10 * len(data):
+    pictures = [] if data else [os.path.relpath(path, folder) for path in paths if is_picture(path)]
+    if pictures and len(pictures) >= 10 * len(plain):
+        yield _listed(folder, sorted(pictures, key=natural), "pictures")
+    elif data and len(plain) <= 10 * len(data):
         yield from (_shard(*item) for item in data)
     elif plain or data:
         names = sorted((os.path.relpath(path, folder) for path in paths if not _is_binary(path)), key=natural)
         yield _listed(folder, names)
     else:
         raise InputError(
-            f"the folder {folder!r} holds nothing to read; it must hold JSONL, Parquet, CSV, JSON, Arrow or text files"
+            f"the folder {folder!r} holds nothing to read; it must hold JSONL, Parquet, CSV, JSON, Arrow or text files, or pictures"
         )
 
 
@@ -250,16 +286,33 @@ def _is_binary(path: str) -> bool:
     return os.path.splitext(path.lower())[1] in BINARY_SUFFIXES
 
 
-def _listed(folder: str, names: list[str]) -> Shard:
+def _albums(paths: list[str]) -> list[str] | None:
+    """The archives of pictures among a folder's files, where there is nothing else to read but their labels; else None."""
+    labels = {labels_of(path) for path in paths if is_album(path)}
+    others = [path for path in paths if path not in labels]
+    albums = [path for path in others if is_album(path)]
+    return albums if albums and all(_is_binary(path) and not is_picture(path) for path in others) else None
+
+
+def _album(path: str) -> Shard:
+    """An archive or array of pictures, with the file of its labels if there is one."""
+    labels = labels_of(path)
+    names = [os.path.basename(one) for one in (path, labels) if one is not None]
+    return _listed(os.path.dirname(os.path.abspath(path)), names, "pictures")
+
+
+def _listed(folder: str, names: list[str], holds: str = "text") -> Shard:
     total = sum(os.stat(os.path.join(folder, name)).st_size for name in names)
-    return Shard(0, folder.rstrip("/") or "/", "text", "", total, "", tuple(names))
+    return Shard(0, folder.rstrip("/") or "/", "text", "", total, "", tuple(names), holds)
 
 
-def _text_shard(paths: list[str]) -> Shard:
-    """One shard of plain text files that were named one by one."""
-    full = sorted({os.path.abspath(path) for path in paths}, key=natural)
-    folder = os.path.commonpath([os.path.dirname(path) for path in full])
-    return _listed(folder, [os.path.relpath(path, folder) for path in full])
+def _loose_shards(paths: list[str]) -> Iterator[Shard]:
+    """Plain text files that were named one by one, as one shard, and pictures as another."""
+    for holds in ("text", "pictures"):
+        full = sorted({os.path.abspath(path) for path in paths if is_picture(path) == (holds == "pictures")}, key=natural)
+        if full:
+            folder = os.path.commonpath([os.path.dirname(path) for path in full])
+            yield _listed(folder, [os.path.relpath(path, folder) for path in full], holds)
 
 
 def _remote(url: str) -> Iterator[Shard]:
@@ -308,6 +361,8 @@ def _pieces(shard: Shard, piece_bytes: int) -> Iterator[Piece]:
     elif shard.format == "parquet":
         weights = _row_group_sizes(shard)
         cuts = _runs(weights, piece_bytes)
+    elif shard.album:
+        cuts = [0, len(shard.files)]
     elif shard.format == "text":
         weights = [os.stat(os.path.join(shard.path, name)).st_size for name in shard.files]
         cuts = _runs(weights, piece_bytes)

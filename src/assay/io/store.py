@@ -277,8 +277,12 @@ def load_table(path: Path) -> tuple[pa.Table, dict[str, Any]]:
 
 
 def numbers(column: pa.ChunkedArray) -> Shaped[np.ndarray, "k"]:
-    """A column of numbers or truths of a stored table, without `to_numpy`, which would import pandas where it is installed."""
+    """A column of numbers, truths or vectors of a stored table, without `to_numpy`, which would import pandas if it is there."""
     array = column.combine_chunks()
+    if pa.types.is_fixed_size_list(array.type):
+        width, flat = array.type.list_size, array.values
+        whole = np.frombuffer(flat.buffers()[1], flat.type.to_pandas_dtype()).reshape(-1, width)
+        return whole[array.offset : array.offset + len(array)]
     data = array.buffers()[1]
     if pa.types.is_boolean(array.type):
         bits = np.unpackbits(np.frombuffer(data, np.uint8), bitorder="little")
@@ -294,6 +298,11 @@ def texts(column: pa.ChunkedArray) -> Texts:
     return Texts(np.frombuffer(data, np.uint8) if data is not None else np.zeros(0, np.uint8), bounds)
 
 
+def column(column: pa.ChunkedArray) -> Texts | Shaped[np.ndarray, "k ..."]:
+    """A column of a stored table as it was saved."""
+    return texts(column) if pa.types.is_large_string(column.type) else numbers(column)
+
+
 def values(column: pa.ChunkedArray) -> Shaped[np.ndarray, "k"]:
     """A column of a stored table as an array: numbers without a copy, strings as objects."""
     if pa.types.is_large_string(column.type):
@@ -305,6 +314,8 @@ def _to_arrow(column: np.ndarray | Texts) -> pa.Array:
     if isinstance(column, Texts):
         offsets, data = pa.py_buffer(column.offsets), pa.py_buffer(column.data)
         return pa.Array.from_buffers(pa.large_string(), len(column), [None, offsets, data])
+    if column.ndim == 2:
+        return pa.FixedSizeListArray.from_arrays(_to_arrow(column.reshape(-1)), column.shape[1])
     # Not pa.array(column): where pandas is installed it would be imported first, which takes half a second.
     kind = pa.bool_() if column.dtype == bool else pa.from_numpy_dtype(column.dtype)
     packed = np.packbits(column, bitorder="little") if column.dtype == bool else np.ascontiguousarray(column)

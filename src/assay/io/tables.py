@@ -25,6 +25,8 @@ from assay.types import Column, Texts
 DAMAGE = (pa.ArrowException, OSError)
 _BYTES = {pa.string(): pa.binary(), pa.large_string(): pa.large_binary()}
 _ROWS = 4096  # rows at a time: 4 to 8 MB of web text
+_PICTURES = 64  # rows at a time where each has a picture
+_IMAGES = ("image", "jpg", "jpeg", "png", "webp", "image_bytes", "img", "picture", "photo")
 
 
 @final
@@ -127,6 +129,7 @@ def read_table(piece: Piece, fields: Fields, columns: Sequence[str]) -> Iterator
     names = _names(piece.shard)
     texts = [name for _, name in fields.parts if name]
     paths = {name: {"id": fields.id, "source": fields.source}.get(name, name) for name in columns if name != "text"}
+    paths |= {"image": _image_column(piece.shard)} if "image" in columns else {}
     for path in texts:
         if _top(path, names) not in names:
             raise InputError(
@@ -135,7 +138,8 @@ def read_table(piece: Piece, fields: Fields, columns: Sequence[str]) -> Iterator
     tops = {_top(path, names) for path in [*texts, *(path for path in paths.values() if path)]}
     row = 0
     try:
-        for batch in table_batches(piece.shard, piece.start, piece.stop, [name for name in names if name in tops]):
+        size, wanted = _PICTURES if "image" in columns else _ROWS, [name for name in names if name in tops]
+        for batch in table_batches(piece.shard, piece.start, piece.stop, wanted, size):
             yield _block(batch, fields, paths, row)
             row += batch.num_rows
     except DAMAGE as error:
@@ -143,6 +147,32 @@ def read_table(piece: Piece, fields: Fields, columns: Sequence[str]) -> Iterator
         return
     if (missing := _promised(piece) - row) > 0:
         yield _damaged(piece, row, f"its last {missing:,} rows are not there", columns)
+
+
+def _image_column(shard: Shard) -> str:
+    """The column of encoded images: bytes, or what the `datasets` library makes of an image."""
+    schema = schema_of(shard)
+    found = [name for name in _IMAGES if name in schema.names and _holds_bytes(schema.field(name).type)]
+    if not found:
+        raise InputError(
+            f"{shard.path!r} must have a column of encoded images, such as 'image', of type binary or a struct with bytes; its "
+            f"columns are {', '.join(schema.names)}: name it so"
+        )
+    return found[0]
+
+
+def _holds_bytes(kind: pa.DataType) -> bool:
+    if pa.types.is_struct(kind):
+        return kind.get_field_index("bytes") >= 0 and _holds_bytes(kind.field("bytes").type)
+    return pa.types.is_binary(kind) or pa.types.is_large_binary(kind)
+
+
+def _images(array: pa.Array | None, size: int) -> Texts:
+    """The bytes of each image; none where it is null."""
+    assert array is not None
+    if pa.types.is_struct(array.type):
+        array = pc.struct_field(array, "bytes")
+    return strings(array)
 
 
 def _names(shard: Shard) -> list[str]:
@@ -198,7 +228,8 @@ def _block(batch: pa.RecordBatch, fields: Fields, paths: dict[str, str | None], 
     columns: dict[str, Column] = {"text": texts if not reasons else texts.take(good)}
     for name, path in paths.items():
         array = _column(batch, path) if path else None
-        columns[name] = _strings_or_none(array, size) if name in ("id", "source") else _numbers(array, size)
+        made = {"image": _images, "id": _strings_or_none, "source": _strings_or_none}.get(name, _numbers)
+        columns[name] = made(array, size)
         column = columns[name]
         columns[name] = column.take(good) if isinstance(column, Texts) else column[good]
     return block_of(size, size, np.arange(row, row + size) + 1, tuple(bad), np.flatnonzero(good) + row, columns)
@@ -281,7 +312,7 @@ def strings(array: pa.Array) -> Texts:
     if pa.types.is_dictionary(array.type):
         array = array.dictionary_decode()
     if array.null_count:
-        array = pc.fill_null(array, "")
+        array = pc.fill_null(array, pa.scalar("").cast(array.type))
     array = array.cast(pa.large_binary())
     _, offsets, data = array.buffers()
     if not len(array):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from assay.errors import InputError
 from assay.io.row import Fields
+from assay.io.sources import kind_of
 
 
 def one_text_field(fields: Fields, path: str) -> str:
@@ -12,6 +13,8 @@ def one_text_field(fields: Fields, path: str) -> str:
     >>> one_text_field(Fields(text="content"), "pool.jsonl"), one_text_field(Fields(template="{prompt}"), "pool.jsonl")
     ('content', 'prompt')
     """
+    if kind_of(path)[0] == "webdataset":
+        raise InputError(refused_text(path, "lies in an archive, whose samples leave as they came"))
     parts = fields.parts
     if len(parts) != 1 or parts[0][0] or not parts[0][1]:
         raise InputError(refused_text(path, f"is put together as {fields.template!r}"))

@@ -2,7 +2,8 @@
 
 First each piece writes its chosen rows to a part (`copy_rows`), then the parts of a shard become one file (`join`), and
 a saved `datasets` folder gets its description (`finish`). The same rows always make the same bytes: fixed compression
-levels, one thread, no times or names in gzip headers. Plain text files come out as JSON lines {"id", "source", "text"}.
+levels, one thread, no times or names in gzip headers. Plain text files come out as JSON lines {"id", "source", "text"},
+pictures as an archive of their files.
 """
 
 from __future__ import annotations
@@ -43,6 +44,10 @@ def output_format(shard: Shard, format: str | None = None, compression: str | No
             f"the compression must be none, gzip or zstd; got {compression!r}; "
             f"{suggest(compression, ['none', 'gzip', 'zstd'])}"
         )
+    if shard.holds == "pictures" and (format or compression):
+        raise RecipeError(
+            f"pictures are written as they came; got {format or compression!r}: leave --format and --compression out"
+        )
     chosen = format or ("jsonl" if shard.format == "text" else shard.format)
     packed = shard.compression if compression is None else compression.replace("none", "")
     return chosen, "" if chosen == "arrow" or (chosen == "parquet" and compression is None) else packed
@@ -52,6 +57,8 @@ def output_name(shard: Shard, format: str | None = None, compression: str | None
     """The file in `selected/` for a shard's chosen rows: its own name, with the suffixes of what is written."""
     chosen, packed = output_format(shard, format, compression)
     own = output_format(shard)
+    if shard.holds == "pictures":
+        return shard.name
     if shard.format != "text" and (chosen, packed) == own:
         return shard.name
     stem = shard.name
@@ -65,11 +72,15 @@ def output_name(shard: Shard, format: str | None = None, compression: str | None
 def copy_rows(piece: Piece, keep: Bool[np.ndarray, "b"], out: str, max_line: int = 64_000_000) -> int:
     """Write the rows of a piece where `keep` is true (or above zero) to a part, in order; return how many."""
     keep = np.asarray(keep) > 0
+    if piece.shard.holds == "pictures":
+        from assay.io.pictures import copy_pictures
+
+        return copy_pictures(piece, keep, out, max_line)
     if piece.shard.format in ("parquet", "arrow"):
         from assay.io.table_writer import copy_batches
 
         return copy_batches(piece, keep, out)
-    rows = {"csv": _csv_rows, "text": _text_rows}.get(piece.shard.format, _json_rows)
+    rows = {"csv": _csv_rows, "text": _text_rows, "webdataset": _samples}.get(piece.shard.format, _json_rows)
     with atomic_write(out, durable=False) as file:
         for lines in rows(piece, keep, max_line):
             file.write(lines)
@@ -107,6 +118,12 @@ def _csv_rows(piece: Piece, keep: np.ndarray, max_line: int) -> Iterator[bytes]:
                 row += 1
 
 
+def _samples(piece: Piece, keep: np.ndarray, max_line: int) -> Iterator[bytes]:
+    from assay.io.webdataset import copy_samples
+
+    return copy_samples(piece, keep, max_line)
+
+
 def _text_rows(piece: Piece, keep: np.ndarray, max_line: int) -> Iterator[bytes]:
     from assay.io.plain import load, top_folder
 
@@ -122,6 +139,11 @@ def join(
 ) -> None:
     """Make one file of a shard's parts, in piece order; the final name appears by rename. The parts stay."""
     chosen, packed = output_format(shard, format, compression)
+    if shard.holds == "pictures":
+        from assay.io.pictures import join_pictures
+
+        join_pictures(parts, final)
+        return
     if chosen in ("parquet", "arrow"):
         from assay.io.table_writer import join_tables
 
@@ -140,7 +162,17 @@ def join(
             for part in parts:
                 with open_read(part) as source:
                     shutil.copyfileobj(source, sink, _COPY)
+            sink.write(_end(chosen))
         sink.close()
+
+
+def _end(format: str) -> bytes:
+    """What ends a file of a format: an archive has an end mark."""
+    if format != "webdataset":
+        return b""
+    from assay.io.webdataset import END
+
+    return END
 
 
 def _header(shard: Shard) -> bytes:

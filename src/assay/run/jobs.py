@@ -20,6 +20,7 @@ from assay.io.sources import Piece
 from assay.run.learnt import fitted, models
 from assay.types import Batch, Texts, join_texts
 
+_ROWS = "row of the piece"
 _PLACES = ("offset", "length", "text_offset", "text_length", "text_flags")
 
 
@@ -171,8 +172,8 @@ class Annotate(Job):
 
     @property
     def holds(self) -> bool:
-        """Where the annotator has models."""
-        return bool(self.annotator.models)
+        """Where the annotator has models, or makes one of what it learnt."""
+        return self.annotator.heavy or bool(self.annotator.models)
 
     def block(self, block: Block | None, batch: Batch, first: int) -> tuple[np.ndarray, dict[str, Any]]:
         return batch.rows, self.annotator.annotate(batch, models(self.annotator, self.learnt))
@@ -182,6 +183,44 @@ class Annotate(Job):
         positions = np.concatenate([part[0] for part in parts]) if parts else np.zeros(0, np.int64)
         joined = {name: _join([part[1][name] for part in parts]) for name in names}
         store.save_table(path, {name: spread(values, positions, rows) for name, values in joined.items()}, {})
+
+
+@final
+@dataclass(frozen=True)
+class Portion(Job):
+    """An annotator's columns for some rows of a piece, kept until all of the piece's are there: what is killed loses no more."""
+
+    whole: Annotate
+    number: int
+    count: int
+
+    @property
+    def file(self) -> str:
+        return f"portion-{self.number}-of-{self.count}-{self.whole.key}.arrow"
+
+    @property
+    def holds(self) -> bool:
+        return True
+
+    def block(self, block: Block | None, batch: Batch, first: int) -> Any:
+        return self.whole.block(block, batch, first)
+
+    def finish(self, parts: list[Any], rows: int, piece: Piece, path: Path) -> None:
+        """The living rows' columns, one after another."""
+        columns = {name: _join([part[1][name] for part in parts]) for name in (parts[0][1] if parts else ())}
+        rows_ = [np.zeros(0, np.int64), *(part[0] for part in parts)]
+        store.save_table(path, {**columns, _ROWS: np.concatenate(rows_)}, {})
+
+
+def joined(portions: Sequence[Path], rows: int, path: Path) -> None:
+    """The portions of a piece as the one table that `Annotate` writes of it; they are removed."""
+    tables = [store.load_table(portion)[0] for portion in portions]
+    positions = np.concatenate([np.zeros(0, np.int64), *(store.numbers(table[_ROWS]) for table in tables)])
+    columns = {}
+    for name in (one for one in tables[0].column_names if one != _ROWS):
+        columns[name] = spread(_join([store.column(table[name]) for table in tables]), positions, rows)
+    store.save_table(path, columns, {})
+    spill.remove(*portions)
 
 
 @final
@@ -227,7 +266,7 @@ def spread(values: Any, positions: Int64[np.ndarray, "b"], count: int) -> Any:
     """A column of some rows, in order, as one of `count` rows."""
     if isinstance(values, Texts):
         return _spread_texts(values, positions, count)
-    whole = np.full(count, np.nan if values.dtype.kind == "f" else 0, values.dtype)
+    whole = np.full((count, *values.shape[1:]), np.nan if values.dtype.kind == "f" else 0, values.dtype)
     whole[positions] = values
     return whole
 

@@ -29,8 +29,18 @@ def fitted(folder: Path) -> Fitted:
 
 def models(method: Annotator | TextEditor, learnt: Path | None) -> dict[str, Any]:
     """Everything that a method is handed: its models by kind, and what it learnt."""
+    given = _given(method, learnt)
+    return {**given, "prepared": _prepared(method, learnt)} if isinstance(method, Annotator) else given
+
+
+def _given(method: Annotator | TextEditor, learnt: Path | None) -> dict[str, Any]:
     opened = {kind: load_model(kind, path) for kind, path in method.models.items()}
     return opened if learnt is None else {**opened, "fitted": fitted(learnt)}
+
+
+@lru_cache(maxsize=2)
+def _prepared(method: Annotator, learnt: Path | None) -> Any:
+    return method.prepare(_given(method, learnt))
 
 
 @final

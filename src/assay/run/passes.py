@@ -28,13 +28,15 @@ from assay.io.reader import read_rows
 from assay.io.row import Form
 from assay.io.sources import Piece, Shard, plan
 from assay.io.store import Store
-from assay.run.jobs import Gather, Index, Job, Reduce, Resize, unreadable_path
+from assay.run.jobs import Annotate, Gather, Index, Job, Portion, Reduce, Resize, joined, unreadable_path
 from assay.run.learnt import Edit, edited
 from assay.run.source import source_digest
 from assay.run.table import Counted, Table, build
 from assay.run.visit import Visit, changed, gone, peak_memory, visit
 from assay.run.workers import Workers
 from assay.types import Batch, Texts, join_texts
+
+PORTION = 1 << 20  # bytes of text after which what a network says is kept
 
 
 class Watch(Protocol):
@@ -216,7 +218,7 @@ class Pool(Rows):
         whole: np.ndarray | None = None
         for piece, (first, stop) in zip(self.pieces, self.count().ranges, strict=True):
             part = np.asarray(stored.load(self.task(piece, ()).at(file)))
-            whole = np.empty(len(self.count()), part.dtype) if whole is None else whole
+            whole = np.empty((len(self.count()), *part.shape[1:]), part.dtype) if whole is None else whole
             whole[first:stop] = part[: stop - first]
         return np.zeros(0) if whole is None else whole
 
@@ -264,7 +266,10 @@ class Pool(Rows):
             self.task(piece, (*counting, *jobs), self._alive_in(number)) for number, piece in enumerate(self.pieces)
         ]
         lacking = _lacking(tasks)
-        self.work(stage, lacking)
+        if any(isinstance(job, Annotate) and job.annotator.heavy for job in jobs):
+            self._in_portions(stage, lacking)
+        else:
+            self.work(stage, lacking)
         if 0 < len(lacking) < len(tasks):
             self.notes.append(
                 f"{stage}: {len(tasks) - len(lacking)} of {len(tasks)} pieces of the pool were in the store"
@@ -273,6 +278,38 @@ class Pool(Rows):
             self._settle()
             if any(self.copies.values()):
                 self._visit(stage, jobs)  # where one of two equal files was known before, the other lacks its results
+
+    def tell(self, stage: str, done: int, total: int, unit: str, loss: float = math.nan) -> None:
+        """See `Rows.tell`."""
+        self.watch(stage, done, total, unit, loss)
+
+    def _in_portions(self, stage: str, tasks: Sequence[Visit]) -> None:
+        """Pieces whose rows take long: about a megabyte of text at a time, each kept as soon as it is done."""
+        portions = [(task, job, self._portions(task, job)) for task in tasks for job in task.jobs]
+        self.work(stage, _lacking([portion for _, _, several in portions for portion in several]))
+        for task, job, several in portions:
+            rows = self.count().counts[self._number(task.piece)]
+            joined([one.path(one.jobs[0]) for one in several], rows, task.path(job))
+
+    def _number(self, piece: Piece) -> int:
+        return next(number for number, one in enumerate(self.pieces) if one is piece or one == piece)
+
+    def _portions(self, task: Visit, job: Any) -> list[Visit]:
+        """Visits of one piece for some of its living rows each."""
+        number = self._number(task.piece)
+        first, stop = self.count().ranges[number]
+        living = self.living[first:stop]
+        sizes = np.where(living, self.count().sizes[first:stop], 0)
+        which = np.cumsum(sizes) // PORTION + np.cumsum(living) // job.annotator.portion
+        stops = [*(np.flatnonzero(np.diff(which)) + 1).tolist(), len(which)]
+        alive = self.count().padded(living, number)
+        return [
+            self._in_form(replace(
+                task, jobs=(Portion(job, place, len(stops)),), alive=alive, span=(start, stop),
+                size=int(sizes[start:stop].sum()),
+            ))
+            for place, (start, stop) in enumerate(zip([0, *stops], stops, strict=False))
+        ]  # fmt: skip
 
     def _settle(self) -> None:
         """Build the row table, and file each whole shard under its content."""
@@ -311,7 +348,10 @@ class Pool(Rows):
     def task(self, piece: Piece, jobs: tuple[Job, ...], alive: np.ndarray | None = None) -> Visit:
         """The work of one piece."""
         folder = self.store.folder(self.stats[piece.shard.index], self.copies.get(piece.shard.index, 0))
-        task = Visit(piece, self.fields_of(piece.shard), self.columns, folder, jobs, alive, edits=self.edits)
+        beside = tuple(name for name in self.needs if name == "image")
+        task = Visit(
+            piece, self.fields_of(piece.shard), self.columns, folder, jobs, alive, edits=self.edits, beside=beside
+        )
         only_text = set(self.needs) <= {"text"} and self.index not in jobs
         return replace(task, index=task.path(self.index)) if only_text else task
 
@@ -321,11 +361,11 @@ class Pool(Rows):
             return
         stage, start, done = Stage(name), time.perf_counter(), 0
         before = Counter(self.local.places)
-        total = sum(_size(task.piece) for task in tasks)
+        total = sum(_size(task) for task in tasks)
         peaks: dict[str, int] = {}
         spread = self.local.hold if any(job.holds for job in tasks[0].jobs) else self.local.map
-        for visited in spread(visit, self._watched(tasks)):
-            done += _size(visited.piece)
+        for task, visited in zip(tasks, spread(visit, self._watched(tasks)), strict=True):
+            done += _size(task)
             peaks[visited.worker] = visited.peak
             self.watch(name, done, total)
         self.refuse_changes()
@@ -426,7 +466,7 @@ class Pool(Rows):
         whole: np.ndarray | None = None
         for first, stop, table in self.parts(file):
             part = stored.values(table[name])
-            whole = np.empty(len(self.count()), part.dtype) if whole is None else whole
+            whole = np.empty((len(self.count()), *part.shape[1:]), part.dtype) if whole is None else whole
             whole[first:stop] = part[: stop - first]
         return np.zeros(0) if whole is None else whole
 
@@ -444,7 +484,10 @@ def _lacking(tasks: Sequence[Visit]) -> list[Visit]:
     return [task for task in left if task.jobs]
 
 
-def _size(piece: Piece) -> int:
+def _size(task: Visit) -> int:
+    piece = task.piece
+    if task.size is not None:
+        return task.size
     by_bytes = piece.shard.format == "jsonl" and not piece.shard.compression
     return piece.stop - piece.start if by_bytes else piece.shard.size if piece.number == 0 else 0
 

@@ -46,12 +46,24 @@ class Visit:
     index: Path | None = None
     edits: tuple[Edit, ...] = ()
     stat: str = ""
+    beside: tuple[str, ...] = ()  # columns that are read for the jobs alone and never kept: encoded images
+    size: int | None = None  # bytes of the rows asked for, where these are not the whole piece
+    span: tuple[int, int] | None = None  # where only a run of the piece's rows is asked for: its first, and the one behind it
 
     @property
     def title(self) -> str:
         """The piece in words: the file, and which part of it."""
         piece = self.piece
         return f"{piece.shard.path} ({piece.start:,} to {piece.stop:,})" if piece.start else piece.shard.path
+
+    @property
+    def asked(self) -> Bool[np.ndarray, "r"] | None:
+        """The rows that jobs are to see: those alive, of the span if there is one; None: all."""
+        if self.alive is None or self.span is None:
+            return self.alive
+        within = np.zeros(len(self.alive), bool)
+        within[slice(*self.span)] = self.alive[slice(*self.span)]
+        return within
 
     def path(self, job: Job) -> Path:
         """Where the store keeps a job's result for this piece."""
@@ -146,14 +158,15 @@ def _blocks(task: Visit) -> Iterator[tuple[Block | None, Batch, int]]:
     if table is not None and "text_offset" in table.column_names:
         yield from _known(task, table)
         return
-    for block in read(task.piece, task.fields, task.columns):
-        yield block, _living(block.batch, task.alive), block.count
+    asked = task.asked
+    for block in read(task.piece, task.fields, (*task.columns, *task.beside)):
+        yield block, _living(block.batch, asked), block.count
 
 
 def _known(task: Visit, table: store.Table) -> Iterator[tuple[None, Batch, int]]:
     """The living rows of a counted piece, their text taken from where it is known to lie."""
     readable, hashes = store.numbers(table["readable"]), store.numbers(table["hash"])
-    rows = np.flatnonzero(readable if task.alive is None else readable & task.alive)
+    rows = np.flatnonzero(readable if task.alive is None else readable & task.asked)
     names = ("text_offset", "text_length", "text_flags")
     spans = np.stack([store.numbers(table[name]) for name in names], axis=1)[rows]
     done, counted = 0, 0
