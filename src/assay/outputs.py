@@ -235,6 +235,7 @@ def write(recipe: Recipe, out: Path, pool: Pool, ledger: Ledger, content: str) -
     _each(pool, tasks)
     _describe(how, out, pool)
     write_quarantine(str(out / "quarantine.jsonl"), pool.unreadable())
+    files.remove_leftovers(out, beside=("store",))  # of nodes that died while they wrote
     files.remove_folder(out / ".parts")
 
 
