@@ -184,12 +184,12 @@ def test_another_content_is_another_judge(tmp_path: Path) -> None:
 
 
 def test_what_is_no_proxy_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(RecipeError, match="there is no proxy 'lm-nan'; did you mean 'lm-nano'"):
+    with pytest.raises(RecipeError, match="there is no model 'lm-nan'; did you mean 'lm-nano'"):
         proxy("lm-nan")
     with pytest.raises(InputError, match=r"must be a folder \(or hub id\) with a config.json"):
         proxy(str(tmp_path))
     monkeypatch.setattr(language, "_LIBRARIES", ("torch", "not_a_library"))
-    with pytest.raises(MissingExtra, match=r"the proxy 'lm-nano' needs the extra 'models'; .*assay-data\[models\]"):
+    with pytest.raises(MissingExtra, match=r"the model 'lm-nano' needs the extra 'models'; .*assay-data\[models\]"):
         proxy("lm-nano")
 
 

@@ -79,7 +79,7 @@ class Dfn(Annotator, Learner):
         order = image_text.by_content(images, texts)
         network = language.torch_module("image_text_network")
         model = image_text.image_text_of(self.model)
-        rate = self.rate or (_CONTINUED if model.shape is None and network.is_trained(self.model) else _RATE)
+        rate = self.rate or (_CONTINUED if model.shape is None and language.torch_module("hub").weighted(self.model) else _RATE)
         how = network.Contrast(self.epochs, self.rows, rate)
         watch = lambda done, total, loss: pool.tell("train dfn", done, total, "steps", loss)  # noqa: E731
         taught, losses = network.train_pairs(

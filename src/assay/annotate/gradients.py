@@ -150,7 +150,7 @@ class Gradients(Annotator, Learner):
         """What is trained: adapters, or None for all weights."""
         config, lora = language_of(self.model).config, self.adapters == "lora"
         if self.adapters == "auto" and isinstance(config.model, str):
-            lora = torch_module("causal_model").weighted(config.model)
+            lora = torch_module("hub").weighted(config.model)
             if not lora:
                 raise InputError(
                     f"gradients: the model {self.model!r} must have trained weights (model.safetensors) beside its config.json; "

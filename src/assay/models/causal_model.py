@@ -8,7 +8,6 @@ and for models whose last layer is more than a product, the library computes the
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -23,6 +22,7 @@ from jaxtyping import Int64
 from torch import Tensor
 
 from assay.errors import InputError
+from assay.models import hub
 from assay.models.causal_config import CausalConfig, Shape
 from assay.models.stream import Batch
 
@@ -30,8 +30,6 @@ COMPILED_FROM = 500_000  # tokens from which on compiling pays: 8 s once in a pr
 _PIECE = 8  # rows that go through the model at once on a processor: what they make stays in the cache
 _OPTIONS = MappingProxyType({"cpp.threads": 1, "compile_threads": 1})
 _CHUNK = 256  # places whose logits are held at once: 2 MB at 2,048 tokens
-_PICKLED = ("pytorch_model.bin", "pytorch_model.bin.index.json", "pytorch_model.pt", "model.pt")
-_KERNELS = ("_attn_implementation", "_experts_implementation")
 _PLAIN = ("llama", "mistral", "qwen2", "qwen3")  # their logits are the hidden states times a matrix, no more
 
 
@@ -67,7 +65,7 @@ class Causal:
 
         Raises InputError where there is none to be found.
         """
-        with torch.random.fork_rng(), _quiet():
+        with torch.random.fork_rng(), hub.quiet():
             torch.manual_seed(seed)
             module = _made(config.model)
         place = device()
@@ -133,23 +131,11 @@ class Causal:
         return torch.autocast(self.place, torch.bfloat16, enabled=self.place == "cuda")
 
 
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """The library's progress bars and warnings are not for our users."""
-    verbosity = transformers.logging.get_verbosity()
-    transformers.logging.set_verbosity_error()
-    transformers.logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        transformers.logging.set_verbosity(verbosity)
-
-
 def _made(model: Shape | str) -> Any:
     if isinstance(model, Shape):
         return transformers.AutoModelForCausalLM.from_config(_llama(model), attn_implementation="sdpa")
     try:
-        if weighted(model):
+        if hub.weighted(model):
             return transformers.AutoModelForCausalLM.from_pretrained(
                 model, dtype=torch.float32, use_safetensors=True, trust_remote_code=False
             )
@@ -175,39 +161,11 @@ def _llama(shape: Shape) -> transformers.LlamaConfig:
 
 
 def config_of(path: str) -> Any:
-    """The transformers config in a folder or on the hub, without running code of its own; InputError where there is none."""
+    """The config in a folder or on the hub; InputError where there is none."""
     try:
-        with _quiet():
-            found = transformers.AutoConfig.from_pretrained(path, trust_remote_code=False)
+        return hub.config_of(path)
     except (OSError, ValueError) as error:
         raise _unusable(path, error) from None
-    named = [str(value) for key in _KERNELS if "/" in str(value := getattr(found, key, ""))]
-    if named:  # compiled code, which the library would fetch from there and load
-        raise InputError(
-            f"the proxy {path!r} must compute with what the transformers library has; its config.json names the kernel "
-            f"{named[0]!r} of a hub: take that out"
-        )
-    return found
-
-
-def weighted(path: str) -> bool:
-    """Whether there are trained weights beside a config, in the safetensors format; InputError where there are only pickled
-    ones, whose reading could run any code."""
-    if _beside(path, ("model.safetensors", "model.safetensors.index.json")) is not None:
-        return True
-    if pickled := _beside(path, _PICKLED):
-        raise InputError(
-            f"the proxy {path!r} must have its weights as model.safetensors; {pickled.rpartition(os.sep)[2]} is a pickle, which "
-            "could run any code: convert it where you trust it, with save_pretrained(..., safe_serialization=True)"
-        )
-    return False
-
-
-def _beside(path: str, names: tuple[str, ...]) -> str | None:
-    """The first of these files that a folder or a hub id has."""
-    find = transformers.utils.cached_file
-    found = (find(path, name, _raise_exceptions_for_missing_entries=False) for name in names)
-    return next((str(one) for one in found if one is not None), None)
 
 
 @torch.no_grad()
@@ -218,28 +176,15 @@ def _refuse_foresight(module: Any, path: str) -> None:
     said = module(input_ids=tokens, use_cache=False).logits[:, :-1]
     if not torch.allclose(said[0], said[1], rtol=1e-3, atol=1e-4):
         raise InputError(
-            f"the proxy {path!r} must predict each token from those before it; it looks at later ones as well: give a causal "
+            f"the model {path!r} must predict each token from those before it; it looks at later ones as well: give a causal "
             "language model (for BERT and its like, a config with is_decoder)"
         )
-
-
-def tokenizer_of(path: str) -> Any:
-    """The tokenizer in a folder or on the hub, to which text that looks like a special token is text; None where there is none."""
-    try:
-        if _beside(path, ("tokenizer.json", "tokenizer.model", "vocab.json")) is None:
-            return None  # the library would make up an empty one
-        with _quiet():
-            found = transformers.AutoTokenizer.from_pretrained(path, use_fast=True, trust_remote_code=False)
-        found.backend_tokenizer.encode_special_tokens = True
-        return found
-    except (OSError, ValueError, AttributeError):
-        return None
 
 
 def _unusable(path: str, error: Exception) -> InputError:
     first = str(error).strip().split("\n")[0]
     return InputError(
-        f"the proxy {path!r} must be a folder (or hub id) with a config.json of a causal language model of the transformers "
+        f"the model {path!r} must be a folder (or hub id) with a config.json of a causal language model of the transformers "
         f"library, and weights in model.safetensors if it is to be trained on; {first}"
     )
 

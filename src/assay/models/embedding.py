@@ -127,4 +127,4 @@ def beside(folder: str, name: str) -> str:
     if Path(folder).exists():
         path = Path(folder) / name
         return str(path) if path.exists() else ""
-    return language.torch_module("embedding_network").of_hub(folder, name)
+    return language.torch_module("hub").beside(folder, (name,)) or ""

@@ -23,7 +23,7 @@ from jaxtyping import Float16, Float32
 from torch import Tensor
 
 from assay.errors import InputError
-from assay.models import causal_model, dialogue
+from assay.models import causal_model, dialogue, hub
 from assay.models.causal_config import SIZES
 from assay.models.causal_model import Causal, one_thread
 from assay.models.embedding import Embedder
@@ -130,25 +130,20 @@ def _module(folder: str, place: str) -> Any:
             f"the embedder {folder!r} must be an encoder or a causal language model; it is a {config.model_type}, which has an "
             "encoder and a decoder: give a model of one part"
         )
-    if not causal_model.weighted(folder):
+    if not hub.weighted(folder):
         raise InputError(
             f"the embedder {folder!r} must come with its weights (model.safetensors); there are none beside it"
         )
-    verbosity = transformers.logging.get_verbosity()
-    transformers.logging.set_verbosity_error()
-    transformers.logging.disable_progress_bar()
-    try:
-        kind = torch.bfloat16 if place == "cuda" else torch.float32
+    kind = torch.bfloat16 if place == "cuda" else torch.float32
+    with hub.quiet():
         module = transformers.AutoModel.from_pretrained(
             folder, dtype=kind, use_safetensors=True, trust_remote_code=False
         )
-    finally:
-        transformers.logging.set_verbosity(verbosity)
     return module.to(place).eval()
 
 
 def _tokenizer(folder: str) -> Any:
-    found = causal_model.tokenizer_of(folder)
+    found = hub.tokenizer_of(folder)
     if found is None:
         raise InputError(
             f"the embedder {folder!r} must come with its tokenizer (tokenizer.json); there is none beside it"
@@ -177,9 +172,3 @@ def _marked(backend: Any, plain: Callable[[Texts], Texts], texts: Texts) -> Sequ
     ids = [np.array(one.ids, np.int32) for one in backend.encode_batch(list(plain(texts)), add_special_tokens=True)]
     offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum([len(one) for one in ids], dtype=np.int64)])
     return Sequences(np.concatenate([np.zeros(0, np.int32), *ids]), offsets)
-
-
-def of_hub(name: str, file: str) -> str:
-    """The path of a file of a hub id, from the library's cache or fetched; empty where there is none."""
-    found = transformers.utils.cached_file(name, file, _raise_exceptions_for_missing_entries=False)
-    return "" if found is None else str(found)

@@ -12,9 +12,7 @@ same pairs in the same order give the same bits.
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, final
@@ -28,6 +26,7 @@ from torch import Tensor
 
 from assay.errors import InputError
 from assay.io import files
+from assay.models import hub
 from assay.models.causal_model import device, one_thread
 from assay.models.image_text import ImageText, Shape
 from assay.types import Texts
@@ -37,8 +36,6 @@ Report = Callable[[int, int, float], None]
 _AT_ONCE = {"cpu": 16, "cuda": 256}  # pairs that go through a network together
 _CLIP = 100.0  # the largest s
 _VOCABULARY, _END = 2048, 0  # of our tokenizer
-_WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
-_PICKLED = ("pytorch_model.bin", "pytorch_model.bin.index.json", "pytorch_model.pt", "model.pt")
 
 
 @final
@@ -65,7 +62,7 @@ class Network:
     @classmethod
     def of(cls, model: ImageText, arrays: Arrays | None = None, seed: int = 0) -> Network:
         """With the weights of a checkpoint, or those of `arrays`, or initial ones that depend on the seed alone."""
-        with torch.random.fork_rng(), _quiet():
+        with torch.random.fork_rng(), hub.quiet():
             torch.manual_seed(seed)
             module = transformers.CLIPModel(_config(model.shape)) if model.shape else _loaded(model.name)
         if arrays is not None:
@@ -217,26 +214,18 @@ def _config(shape: Shape) -> transformers.CLIPConfig:
 def config_of(path: str) -> Any:
     """The config of a CLIP in a folder or on the hub, without running code of its own; InputError where there is none."""
     try:
-        with _quiet():
-            found = transformers.AutoConfig.from_pretrained(path, trust_remote_code=False)
+        found = hub.config_of(path)
     except (OSError, ValueError) as error:
         raise _unusable(path, error) from None
     if not isinstance(found, transformers.CLIPConfig):
         raise _unusable(path, f"its config.json says model_type {found.model_type!r}")
-    towers = (found, found.text_config, found.vision_config)
-    named = [name for one in towers if "/" in (name := str(getattr(one, "_attn_implementation", "")))]
-    if named:  # compiled code, which the library would fetch from there and load
-        raise InputError(
-            f"{path!r} must compute with what the transformers library has; its config.json names the kernel {named[0]!r} of "
-            "a hub: take that out"
-        )
     return found
 
 
 def told_of_images(path: str) -> dict[str, Any]:
     """What is said of images in preprocessor_config.json, or in the newer processor_config.json; InputError where nothing is."""
     for name in ("preprocessor_config.json", "processor_config.json"):
-        if (found := _beside(path, (name,))) is not None:
+        if (found := hub.beside(path, (name,))) is not None:
             told = files.read_json(found)
             return told.get("image_processor", told)
     raise _unusable(path, "there is no preprocessor_config.json beside it")
@@ -245,12 +234,7 @@ def told_of_images(path: str) -> dict[str, Any]:
 def _loaded(path: str) -> Any:
     """A checkpoint; initial weights where a folder holds a config alone."""
     config = config_of(path)
-    if _beside(path, _WEIGHTS) is None:
-        if pickled := _beside(path, _PICKLED):
-            raise InputError(
-                f"{path!r} must have its weights as model.safetensors; {os.path.basename(pickled)} is a pickle, which could run "
-                "any code: convert it where you trust it, with save_pretrained(...)"
-            )
+    if not hub.weighted(path):
         return transformers.CLIPModel(config)
     try:
         return transformers.CLIPModel.from_pretrained(
@@ -260,16 +244,11 @@ def _loaded(path: str) -> Any:
         raise _unusable(path, error) from None
 
 
-def is_trained(path: str) -> bool:
-    """Whether there are weights beside a config."""
-    return _beside(path, _WEIGHTS) is not None
-
-
 @lru_cache(maxsize=4)
 def _tokenizer(path: str) -> Any:
     """The tokenizer of a CLIP; InputError where there is none."""
     try:
-        with _quiet():
+        with hub.quiet():
             return transformers.AutoTokenizer.from_pretrained(path, use_fast=True, trust_remote_code=False)
     except (OSError, ValueError) as error:
         raise _unusable(path, f"it has no tokenizer beside it ({error})") from None
@@ -283,13 +262,6 @@ def tokens(path: str, texts: list[str], context: int) -> Int64[np.ndarray, "b c"
     return np.array(found["input_ids"], np.int64)
 
 
-def _beside(path: str, names: tuple[str, ...]) -> str | None:
-    """The first of these files that a folder or a hub id has."""
-    find = transformers.utils.cached_file
-    found = (find(path, name, _raise_exceptions_for_missing_entries=False) for name in names)
-    return next((str(one) for one in found if one is not None), None)
-
-
 @torch.no_grad()
 def _put(module: Any, arrays: Arrays, name: str) -> None:
     """Weights in the places of a module's."""
@@ -300,18 +272,6 @@ def _put(module: Any, arrays: Arrays, name: str) -> None:
                 f"what was learnt must fit the network {name!r}; it has no {weight!r} of shape {tuple(one.shape)}"
             )
         one.copy_(torch.from_numpy(np.array(found)).reshape(one.shape))
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """The library's progress bars and warnings are not for our users."""
-    verbosity = transformers.logging.get_verbosity()
-    transformers.logging.set_verbosity_error()
-    transformers.logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        transformers.logging.set_verbosity(verbosity)
 
 
 def _unusable(path: str, error: Exception | str) -> InputError:

@@ -77,13 +77,13 @@ def language_of(name: str) -> Language:
     2048
     """
     if name in SIZES:
-        _libraries(f"the proxy {name!r}")
+        _libraries(f"the model {name!r}")
         return Language(name, SIZES[name], _ours())
     if "/" not in name and not Path(name).exists():
         raise RecipeError(
-            f"there is no proxy {name!r}; {suggest(name, ['ngram', *SIZES])} A folder or a hub id may be one too"
+            f"there is no model {name!r}; {suggest(name, ['ngram', *SIZES])} A folder or a hub id may be one too"
         )
-    _libraries(f"the proxy {name!r}")
+    _libraries(f"the model {name!r}")
     return _foreign(name)
 
 
@@ -94,9 +94,8 @@ def _ours() -> str:
 
 def _foreign(name: str) -> Language:
     """Somebody else's config or checkpoint, with its own tokenizer, else ours if nothing was trained on another."""
-    causal = torch_module("causal_model")
-    config = causal.config_of(name)
-    trained = causal.weighted(name)
+    config = torch_module("causal_model").config_of(name)
+    trained = torch_module("hub").weighted(name)
     own = _own_tokenizer(name)
     if own is None and trained:
         raise InputError(
@@ -105,7 +104,7 @@ def _foreign(name: str) -> Language:
     size = _tokenizer(_ours() if own is None else name).get_vocab_size()
     if size > config.vocab_size:
         raise InputError(
-            f"the proxy {name!r} must know all {size:,} tokens of its tokenizer; it has {config.vocab_size:,}"
+            f"the model {name!r} must know all {size:,} tokens of its tokenizer; it has {config.vocab_size:,}"
         )
     end = 0 if own is None or own.eos_token_id is None else int(own.eos_token_id)
     context = min(_CONTEXT, getattr(config, "max_position_embeddings", _CONTEXT))
@@ -127,7 +126,7 @@ def torch_module(name: str) -> ModuleType:
 @lru_cache(maxsize=4)
 def _own_tokenizer(path: str) -> Any:
     """The tokenizer of the transformers library for a folder or hub id; None for the file of ours, and where there is none."""
-    return None if Path(path).name == _TOKENIZER else torch_module("causal_model").tokenizer_of(path)
+    return None if Path(path).name == _TOKENIZER else torch_module("hub").tokenizer_of(path)
 
 
 def _tokenizer(path: str) -> Any:
