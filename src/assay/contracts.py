@@ -20,6 +20,7 @@ Part = Callable[[Batch], Any]
 Emit = Callable[[Batch], np.ndarray]
 Combine = Callable[[np.ndarray], np.ndarray]
 Merge = Callable[[Any, Any], Any]
+Report = Callable[[int, int, float], None]  # steps done, steps in all, loss
 State = Mapping[str, np.ndarray]
 AIM = "target:"  # before the name of a signal: of the target's rows (t, …), which a selector is handed as they are
 
@@ -42,6 +43,10 @@ class Rows(ABC):
     def tell(self, stage: str, done: int, total: int, unit: str, loss: float = math.nan) -> None:
         """Show how far a method is with what it makes of all rows; nobody listens unless the engine does."""
         return
+
+    def telling(self, stage: str) -> Report:
+        """What a training reports its steps to, which then are shown as that stage."""
+        return lambda done, total, loss: self.tell(stage, done, total, "steps", loss)
 
 
 class Method(ABC):
@@ -262,12 +267,12 @@ class Sampler(Method):
         """Rows for a batch of `size`, at least one: more than `size` where they are previewed, fewer where something ends (an
         epoch). Who reads without repetition counts the rows `pending` as read."""
 
-    @abstractmethod
     def draw(
         self, state: State, rows: Int64[np.ndarray, "b"], previewed: Signals, size: int, rng: np.random.Generator
     ) -> tuple[Int64[np.ndarray, "k"], State]:
         """At most `size` of the rows proposed, at least one, and what they were drawn with: what `update` must know of this batch
-        when the state has moved on (the weights of that moment), if anything."""
+        when the state has moved on (the weights of that moment). Unless a method says otherwise, the first, and nothing."""
+        return rows[:size], {}
 
     @abstractmethod
     def update(self, state: State, rows: Int64[np.ndarray, "k"], drawn_with: State, measured: Signals) -> State:

@@ -107,7 +107,7 @@ class ColorFilter(Annotator, Learner):
             after = join_texts([prior, target]) if continued else target
             return losses.ngrams(prior, self.order), losses.ngrams(after, self.order)
         language = language_of(self.model)
-        first, second = (losses.telling(pool, f"color_filter learns the {what}") for what in ("pool", "target"))
+        first, second = (pool.telling(f"color_filter learns the {what}") for what in ("pool", "target"))
         before = losses.taught(language, language.encode(prior), 1, seed, first)
         start = before if continued else None
         return before, losses.taught(language, language.encode(target), self.epochs, seed, second, start)

@@ -79,12 +79,11 @@ class Dfn(Annotator, Learner):
         order = image_text.by_content(images, texts)
         network = language.torch_module("image_text_network")
         model = image_text.image_text_of(self.model)
-        rate = self.rate or (_CONTINUED if model.shape is None and language.torch_module("hub").weighted(self.model) else _RATE)
+        trained = model.shape is None and language.torch_module("hub").weighted(self.model)
+        rate = self.rate or (_CONTINUED if trained else _RATE)
         how = network.Contrast(self.epochs, self.rows, rate)
-        watch = lambda done, total, loss: pool.tell("train dfn", done, total, "steps", loss)  # noqa: E731
-        taught, losses = network.train_pairs(
-            model, images.take(order), texts.take(order), how, int(rng.integers(2**31)), watch
-        )
+        given, seed = (images.take(order), texts.take(order)), int(rng.integers(2**31))
+        taught, losses = network.train_pairs(model, *given, how, seed, pool.telling("train dfn"))
         return Fitted(taught.state(), {"pairs": len(order), "loss_first": losses[0], "loss_last": losses[-1]})
 
     def prepare(self, models: dict[str, Any]) -> Any:

@@ -19,7 +19,6 @@ https://arxiv.org/abs/2402.04333. The released code projects by random signs (`d
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from typing import Any, ClassVar, Literal, final
 
@@ -139,7 +138,7 @@ class Gradients(Annotator, Learner):
         rate = self.rate or (None if asked is None else _LORA_RATE)
         plan = tuning.Tuning(self.epochs, rate=rate, betas=(self.beta1, self.beta2), decay=0.0, adapters=asked)
         checkpoints, rates, losses = [], [], []
-        for snapshot in tuning.tune(language, documents, plan, seed, report=_told(pool)):
+        for snapshot in tuning.tune(language, documents, plan, seed, report=pool.telling("warm up")):
             checkpoints.append(gradients.Checkpoint.of(snapshot))  # one by one: each is three times the weights
             rates.append(snapshot.rate)
             losses.append(round(snapshot.loss, 4))
@@ -188,8 +187,3 @@ class Gradients(Annotator, Learner):
     def _kept(self, row: Float32[np.ndarray, "d"]) -> Float32[np.ndarray, "d"]:
         size = float(np.sqrt(np.mean(np.square(row, dtype=np.float64))))
         return row if self.precision == "float32" or size == 0 else row / np.float32(size)
-
-
-def _told(pool: Rows) -> Callable[[int, int, float], None]:
-    """Shows whoever watches the pool how far the warm-up is."""
-    return lambda done, total, loss: pool.tell("warm up", done, total, "steps", loss)

@@ -103,7 +103,7 @@ class Ifd(Annotator, Learner):
             return Fitted({}, {"experience_rows": 0})
         language = language_of(self.model)
         taught = language.encode_turns(looked.take(prompted[: self.experience]))
-        report = losses.telling(pool, "ifd gains experience")
+        report = pool.telling("ifd gains experience")
         weights = losses.taught(language, taught, self.epochs, int(rng.integers(2**31)), report)
         return Fitted(dict(weights), {"experience_rows": min(self.experience, len(prompted))})
 

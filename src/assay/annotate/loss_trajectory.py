@@ -69,7 +69,7 @@ class LossTrajectory(Annotator, Learner):
         if not texts.sizes.any():
             raise InputError(f"loss_trajectory needs rows with text to learn; none of {len(texts):,} has any")
         asked = tuning.Tuning(epochs=self.epochs, points=self.checkpoints)
-        report, seed = losses.telling(pool, "loss_trajectory learns the pool"), int(rng.integers(2**31))
+        report, seed = pool.telling("loss_trajectory learns the pool"), int(rng.integers(2**31))
         found = list(tuning.tune(language, language.encode_turns(texts), asked, seed, report=report))
         arrays: dict[str, np.ndarray] = {}
         for place, snapshot in enumerate(found):

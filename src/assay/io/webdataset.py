@@ -277,13 +277,8 @@ class _Held:
 
     def __init__(self, key: str, offset: int, longest: int):
         self.key, self.offset, self._longest = key, offset, longest
-        self.raw, self._members, self._hasher, self.length = (
-            bytearray(),
-            dict[str, tuple[int, int]](),
-            xxhash.xxh3_64(),
-            0,
-        )
-        self._fault, self._within = "", False
+        self.raw, self._members, self._hasher = bytearray(), dict[str, tuple[int, int]](), xxhash.xxh3_64()
+        self.length, self._fault, self._within = 0, "", False
 
     @property
     def complete(self) -> bool:

@@ -12,7 +12,7 @@ same pairs in the same order give the same bits.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, final
@@ -24,6 +24,7 @@ import transformers
 from jaxtyping import Float32, Int64, Shaped
 from torch import Tensor
 
+from assay.contracts import Report
 from assay.errors import InputError
 from assay.io import files
 from assay.models import hub
@@ -32,7 +33,6 @@ from assay.models.image_text import ImageText, Shape
 from assay.types import Texts
 
 Arrays = Mapping[str, Shaped[np.ndarray, "..."]]
-Report = Callable[[int, int, float], None]
 _AT_ONCE = {"cpu": 16, "cuda": 256}  # pairs that go through a network together
 _CLIP = 100.0  # the largest s
 _VOCABULARY, _END = 2048, 0  # of our tokenizer

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, final
 import numpy as np
 from jaxtyping import Float64, Int64, Shaped
 
-from assay.contracts import Rows
+from assay.contracts import Report
 from assay.kernels import automaton, kneser_ney
 from assay.kernels.automaton import Automaton
 from assay.models import dialogue, ngram
@@ -25,7 +25,6 @@ from assay.types import Batch, Sequences, Texts
 
 Arrays = Mapping[str, Shaped[np.ndarray, "..."]]
 Reader = Callable[[Texts], Float64[np.ndarray, "b"]]
-Report = Callable[[int, int, float], None]
 NGRAM = "ngram"  # the name of the model that needs no network
 MOST = 1 << 25  # bytes that an n-gram model learns: training takes some 30 bytes of memory for each, at order 6
 _END = 256
@@ -162,11 +161,6 @@ def taught(
     tuning = torch_module("tuning")
     *_, last = tuning.tune(language, documents, tuning.Tuning(epochs=epochs), seed, start, report)
     return last.weights
-
-
-def telling(pool: Rows, stage: str) -> Report:
-    """Steps of a training, shown as what a method does with the pool."""
-    return lambda done, total, loss: pool.tell(stage, done, total, "steps", loss)
 
 
 def named(prefix: str, arrays: Arrays) -> dict[str, Shaped[np.ndarray, "..."]]:

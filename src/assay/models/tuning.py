@@ -14,7 +14,7 @@ On a processor the same documents, in the same order, give the same bits, whatev
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple, final
 
@@ -22,6 +22,7 @@ import numpy as np
 import torch
 from jaxtyping import Shaped
 
+from assay.contracts import Report
 from assay.errors import InputError, MissingExtra
 from assay.models.causal_config import CausalConfig
 from assay.models.causal_model import Causal, one_thread
@@ -30,7 +31,6 @@ from assay.models.packing import packed
 from assay.models.stream import Batch
 from assay.types import Sequences
 
-Report = Callable[[int, int, float], None]
 Arrays = Mapping[str, Shaped[np.ndarray, "..."]]
 MOMENTS = ("exp_avg", "exp_avg_sq")
 

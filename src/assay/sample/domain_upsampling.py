@@ -73,12 +73,6 @@ class DomainUpsampling(Sampler):
         weights = state["weights"]
         return next_rows(state, rng.choice(len(weights), size, p=weights), pending)
 
-    def draw(
-        self, state: State, rows: Int64[np.ndarray, "b"], previewed: Signals, size: int, rng: np.random.Generator
-    ) -> tuple[Int64[np.ndarray, "k"], State]:
-        """The first `size` of them."""
-        return rows[:size], {}
-
     def update(self, state: State, rows: Int64[np.ndarray, "k"], drawn_with: State, measured: Signals) -> State:
         """Count the batch, and change the mixture when the last phase begins."""
         step = int(state["step"][0]) + 1

@@ -78,12 +78,6 @@ class Rs2(Sampler):
         places = turn * length + np.arange(start, min(start + size, length))
         return permuted(places, count, word_of(int(state["key"][0]) + cycle))
 
-    def draw(
-        self, state: State, rows: Int64[np.ndarray, "b"], previewed: Signals, size: int, rng: np.random.Generator
-    ) -> tuple[Int64[np.ndarray, "k"], State]:
-        """The first `size` of them."""
-        return rows[:size], {}
-
     def update(self, state: State, rows: Int64[np.ndarray, "k"], drawn_with: State, measured: Signals) -> State:
         """Count them."""
         return {**state, "taken": state["taken"] + len(rows)}
