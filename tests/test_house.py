@@ -16,6 +16,7 @@ import re
 import subprocess
 import sys
 import tokenize
+import tomllib
 import types
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -654,6 +655,18 @@ def tracked_files() -> list[Path]:
             return [ROOT / name for name in listing.stdout.splitlines() if (ROOT / name).is_file()]
     skipped = {".venv", "__pycache__", "build", "dist", ".git", ".pytest_cache", ".hypothesis", ".ruff_cache"}
     return [path for path in ROOT.rglob("*") if path.is_file() and not skipped & set(path.relative_to(ROOT).parts)]
+
+
+def test_every_extra_that_an_error_names_can_be_installed():
+    told = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"]
+    named = {
+        ast.literal_eval(node.args[1])
+        for path in FILES
+        for node in nodes(path)
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "MissingExtra.of"
+    }
+    assert named - set(told) == set()
+    assert "models" in named
 
 
 def test_no_path_of_a_machine():

@@ -12,7 +12,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, final
 
-from assay.errors import InputError, MissingExtra, RecipeError, suggest
+from assay.errors import InputError, MissingExtra
 from assay.io import files, store
 from assay.models import language
 from assay.models.causal_config import SIZES
@@ -65,10 +65,7 @@ def embedder_of(model: str, pooling: str = "own", tokens: int = 2048) -> Embedde
     folder = _packaged() if model == MINILM else model
     if folder in SIZES:
         return Embedder(folder, "mean" if pooling == "own" else pooling, tokens)
-    if "/" not in folder and not Path(folder).exists():
-        raise RecipeError(
-            f"there is no embedder {model!r}; {suggest(model, [MINILM, *SIZES])} A folder or a hub id may be one too"
-        )
+    language.refuse_unknown("embedder", folder, (MINILM, *SIZES))
     return _of_folder(folder, pooling, tokens)
 
 

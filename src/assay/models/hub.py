@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import transformers
+from huggingface_hub.utils import logging as hub_logging
 
 from assay.errors import InputError
 
@@ -23,14 +24,16 @@ _PARTS = ("text_config", "vision_config")  # of a model that is made of several
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """The library's progress bars and warnings are not for our users."""
-    verbosity = transformers.logging.get_verbosity()
+    """The libraries' progress bars and warnings are not for our users."""
+    loud = transformers.logging.get_verbosity(), hub_logging.get_verbosity()
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
+    hub_logging.set_verbosity_error()
     try:
         yield
     finally:
-        transformers.logging.set_verbosity(verbosity)
+        transformers.logging.set_verbosity(loud[0])
+        hub_logging.set_verbosity(loud[1])
 
 
 def beside(path: str, names: tuple[str, ...]) -> str | None:

@@ -19,12 +19,13 @@ from typing import Any, final
 import numpy as np
 from jaxtyping import Float32, Int64
 
-from assay.errors import InputError, MissingExtra, RecipeError, suggest
+from assay.errors import InputError, MissingExtra, RecipeError
 from assay.io import store
 from assay.io.encoded_images import encoded_at, picture
-from assay.models.language import language_of, torch_module
+from assay.models.language import language_of, refuse_unknown, torch_module
 from assay.types import Batch, Texts
 
+NONE = "none"  # what a recipe says where a network must be given
 _LIBRARIES = ("torch", "transformers", "tokenizers", "safetensors")
 _CONTENT = (".json", ".safetensors", ".txt")
 _MEAN, _STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)  # of CLIP's training images
@@ -145,11 +146,12 @@ def image_text_of(name: str) -> ImageText:
     if name in SIZES:
         shape = SIZES[name]
         return ImageText(name, shape, Look(shape.image, (shape.image, shape.image)), shape.context)
-    if "/" not in name and not Path(name).exists():
+    if name == NONE:
         raise RecipeError(
-            "model must be a CLIP of the transformers library, a folder or a hub id such as openai/clip-vit-base-patch32; there is "
-            f"no {name!r}; {suggest(name, SIZES)} Give one with --model"
+            "a network of image and text is needed, and none was given: name one with --model, a folder or a hub id such as "
+            "openai/clip-vit-base-patch32"
         )
+    refuse_unknown("network", name, SIZES)
     return _foreign(name)
 
 

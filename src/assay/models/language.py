@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from importlib import resources
@@ -25,6 +27,7 @@ from assay.types import Sequences, Texts
 _TOKENIZER = "tokenizer-2048.json"
 _CONTEXT = 512  # tokens at most of somebody else's model
 _FRESH, _CONTINUED = 1e-3, 2e-4  # peak rates of somebody else's model, untrained or trained
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 _LIBRARIES = ("torch", "transformers", "tokenizers", "safetensors")
 
 
@@ -79,12 +82,21 @@ def language_of(name: str) -> Language:
     if name in SIZES:
         _libraries(f"the model {name!r}")
         return Language(name, SIZES[name], _ours())
-    if "/" not in name and not Path(name).exists():
-        raise RecipeError(
-            f"there is no model {name!r}; {suggest(name, ['ngram', *SIZES])} A folder or a hub id may be one too"
-        )
+    refuse_unknown("model", name, ("ngram", *SIZES))
     _libraries(f"the model {name!r}")
     return _foreign(name)
+
+
+def refuse_unknown(what: str, name: str, known: Iterable[str]) -> None:
+    """Raise RecipeError unless a name is that of a folder or has the form of a hub id.
+
+    >>> refuse_unknown("model", "HuggingFaceTB/SmolLM2-135M", ())
+    """
+    if Path(name).exists() or _HUB_ID.fullmatch(name):
+        return
+    if "/" in name:
+        raise RecipeError(f"the {what} {name!r} must be a folder, or a hub id of the form owner/name; there is no such folder")
+    raise RecipeError(f"there is no {what} {name!r}; {suggest(name, known)} A folder or a hub id may be one too")
 
 
 def _ours() -> str:
