@@ -343,12 +343,17 @@ def _kinds(channel: str, order: list[str], choice: Any, random: Any, other: Any)
 
 
 def _named(points: Sequence[Facts], title: str) -> list[alt.Chart]:
-    """Each arm's name above its points' mean."""
-    if not points:
-        return []
-    text = alt.Chart(alt.Data(values=points)).mark_text(dy=-15, fontSize=12, fontWeight=600, color=_INK, aria=False)
+    """Each arm's name above its points' mean; random's below, since arms that differ little lie where it does."""
     x, y = _saved("mean(target):Q", title), _saved("mean(general):Q", "saved on general text")
-    return [text.encode(x=x, y=y, text="arm:N")]
+    found = []
+    for dy, some in (
+        (-15, [point for point in points if point["arm"] != "random"]),
+        (26, [point for point in points if point["arm"] == "random"]),
+    ):
+        if some:
+            text = alt.Chart(alt.Data(values=some)).mark_text(dy=dy, fontSize=12, fontWeight=600, color=_INK, aria=False)
+            found.append(text.encode(x=x, y=y, text="arm:N"))
+    return found
 
 
 def _swept(points: Sequence[Facts], x: Any, y: Any) -> list[alt.Chart]:
