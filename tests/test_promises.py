@@ -39,6 +39,8 @@ from command import (
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from assay.io import files, mirror
+
 ODD = [
     b'{"text": "carriage return stays"}\r',
     b'{"text": "no-break\xc2\xa0space, \xe2\x80\xa8 line separator, \xc2\x85 next line"}',
@@ -316,6 +318,14 @@ def test_a_refused_command_leaves_the_folder_free_for_the_mended_one(tmp_path: P
         in select(pool, "--method", "random", "--budget", "1e9", "--out", tmp_path / "run").sentence
     )
     done(pool, *RECIPES["random"], "--out", tmp_path / "run")
+
+
+def test_a_run_killed_before_its_first_file_is_whole_goes_on(tmp_path: Path):
+    pool, out = jsonl(tmp_path / "pool.jsonl", examples()), tmp_path / "run"
+    out.mkdir()
+    (out / f".recipe.json{mirror.TEMPORARY}a-dead-writer").write_text('{"digest": "a03')
+    done(pool, *RECIPES["random"], "--out", out)
+    assert not [path.name for path in out.iterdir() if files.half_written(path.name)]
 
 
 def test_a_folder_with_other_files_is_refused_and_left_alone(tmp_path: Path):

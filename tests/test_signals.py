@@ -16,6 +16,7 @@ from command import assay, manifest
 from assay import catalog, gallery
 from assay.contracts import Annotator, Engine, Grouper, Learner, Rows, Scorer, Selector
 from assay.run import numbers, passes
+from assay.runs import Run
 from assay.types import Batch, Column, Fitted, Groups, Limit, Selection, Signals
 
 SEEN = Path("seen")  # where the annotator writes which rows it was asked for; each test has its own folder
@@ -216,13 +217,26 @@ def test_cells_drop_nothing_and_are_signals(run: Callable[..., Any]):
     assert not table["reason"].str.starts_with("duplicate").any()
 
 
+def test_what_others_paid_for_is_counted_as_well(run: Callable[..., Any]):
+    steps = '{ annotate = "counts" }, { group = "parity", as = "cell" }, { select = "heaviest", budget = "%d" }'
+    for out, budget in (("one", 5), ("two", 9)):
+        assert run(steps % budget, out, "--store", "store").code == 0
+    one, two = ({stage["stage"]: stage for stage in Run(out).facts["stages"]} for out in ("one", "two"))
+    measured = next(name for name in one if name.startswith("measure "))
+    assert one[measured]["seconds"] > 0 == two[measured]["seconds"] and "earlier_seconds" not in one[measured]
+    assert two[measured]["earlier_seconds"] == one[measured]["seconds"]
+    assert "group parity" in one
+    earlier = sum(stage.get("earlier_seconds", 0) for stage in two.values())
+    assert Run("two").cost["seconds"] == pytest.approx(Run("two").facts["seconds"] + earlier)
+
+
 @pytest.mark.parametrize(
     ("steps", "said"),
     [
         ('{ score = "along" }', "along reads the signal 'counts', which no step before it has made"),
         ('{ annotate = "counts" }, { score = "along", of = "count" }', "did you mean 'counts'"),
         ('{ group = "parity" }', "parity reads the signal 'counts'"),
-        ("", "there is no signal 'counts'"),
+        ("", "heaviest reads the signal 'counts', which no step before it has made: put { annotate = \"counts\" } before it"),
     ],
 )
 def test_a_signal_that_is_not_there_is_named(run: Callable[..., Any], steps: str, said: str):

@@ -169,6 +169,7 @@ def _stage(stage: Any) -> dict[str, Any]:
         "seconds": round(stage.seconds, 3),
         "bytes": stage.bytes,
         "peak_mb": round(stage.peak / 1e6, 1),
+        **({"earlier_seconds": round(stage.earlier, 3)} if stage.earlier else {}),
         **({"nodes": stage.places} if stage.places else {}),
     }
 

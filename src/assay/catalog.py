@@ -11,7 +11,7 @@ import importlib
 import inspect
 import math
 import pkgutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
@@ -141,6 +141,23 @@ def describe(kind: str, name: str) -> dict[str, Any]:
         "fields": (inspect.getdoc(cls) or "").partition(">>>")[0].strip(),
         "parameters": {field.name: field.default for field in fields},
     }
+
+
+def unmade(who: str, name: str, known: Iterable[str]) -> str:
+    """What to say of a step that reads a signal which is not there, with the step that would make it.
+
+    >>> print(unmade("kmeans", "embed", ["bytes"]))
+    kmeans reads the signal 'embed', which no step before it has made: put { annotate = "embed" } before it
+    """
+    makers = [(kind, one) for kind in ("annotate", "score", "group") for one in methods(kind) if _makes(one, name)]
+    kind, maker = max(makers, key=lambda one: len(one[1]), default=("", ""))
+    cure = f': put {{ {kind} = "{maker}" }} before it' if maker else f"; {suggest(name, known)}"
+    return f"{who} reads the signal {name!r}, which no step before it has made{cure}"
+
+
+def _makes(method: str, signal: str) -> bool:
+    """Methods name their signals after themselves."""
+    return signal == method or signal.startswith(f"{method}_")
 
 
 def needing_no_target() -> list[str]:

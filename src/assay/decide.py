@@ -115,8 +115,9 @@ def _constrained(
     seed: int,
 ) -> Selection:
     ranked = signals if rank is None else signals.adding("score", rank)
-
     names = (*selector.needs, *selector.reads)
+    if lacking := [name for name in selector.reads if name not in ranked.columns]:
+        raise RecipeError(catalog.unmade(step.name, lacking[0], ranked.columns))
     needed = {name: ranked[name] for name in names if name != "source"}  # once: some are made when asked for
     in_groups = groups if "source" in selector.needs else None
     hashes = needed.get("row_hash")

@@ -66,9 +66,11 @@ def _grouped(
     made = store.digest([spill.digest_array(values) for values in given.columns.values()], recipe.seed)
     source = catalog.source_digest("group", step.name)
     folder = pool.store.root / "groups" / store.digest(source, grouper, pool.fingerprint, pool.alive_key(), made)
-    if not mirror.present(folder / "names.json"):
-        groups, signals = grouper.group(pool, given, engine, np.random.default_rng(recipe.seed))
-        store.lay_down(folder, {**({} if groups is None else {"": groups.ids}), **signals.columns})
+    with pool.paid(f"group {step.name}", folder.name):
+        if not mirror.present(folder / "names.json"):
+            with pool.stage(f"group {step.name}"):
+                groups, signals = grouper.group(pool, given, engine, np.random.default_rng(recipe.seed))
+            store.lay_down(folder, {**({} if groups is None else {"": groups.ids}), **signals.columns})
     arrays = store.map_arrays(folder)
     ids = arrays.pop("", None)
     return None if ids is None else Groups(ids, ()), Signals(arrays)
@@ -78,9 +80,7 @@ def _read(grouper: Grouper, step: Step, columns: Columns, pool: Pool) -> dict[st
     """The signals that a grouper reads, and which rows take part; refused by name where no step before has made one."""
     for name in grouper.reads:
         if name not in columns:
-            raise RecipeError(
-                f"{step.name} reads the signal {name!r}, which no step before it has made; {suggest(name, columns)}"
-            )
+            raise RecipeError(catalog.unmade(step.name, name, columns))
     pool.count()
     return {**{name: columns[name] for name in grouper.reads}, "living": pool.living} if grouper.reads else {}
 

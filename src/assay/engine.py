@@ -22,7 +22,7 @@ from assay.contracts import AIM, Scorer, Selector
 from assay.decide import Decision, decide, limit_for
 from assay.duplicates import apply_group
 from assay.editing import apply_edit
-from assay.errors import InputError, RecipeError, suggest
+from assay.errors import InputError, RecipeError
 from assay.io import files, store
 from assay.io.scores import join_scores
 from assay.opening import numbers_of, open_pool, open_target, pool_numbers
@@ -211,7 +211,7 @@ def signal_of(name: str, step: Step, state: State, known: Columns) -> Stored | n
     if name == "source":
         return sources_of(state.pool)
     if name not in known:
-        raise RecipeError(f"{step.name} reads the signal {name!r}, which no step before it has made; {suggest(name, known)}")
+        raise RecipeError(catalog.unmade(step.name, name, known))
     return known[name]
 
 

@@ -152,11 +152,9 @@ def _digest(run: Run, asked: HandoutAsked) -> str:
 
 def _begun(out: Path, key: str) -> dict[str, Any] | None:
     """What an earlier call of the same request wrote, if it ended."""
-    if out.exists() and not out.is_dir():
-        raise RunError(f"--out must be a folder; {out} is a file: give another name")
-    claim = out / "claim.json"
+    claim, there = out / "claim.json", files.entries(out)
     if not claim.exists():
-        if out.exists() and any(entry.name != ".lock" for entry in out.iterdir()):
+        if there:
             raise RunError(
                 f"{out} must be a new folder, or one of the same arms; it holds other files: give another --out"
             )

@@ -59,11 +59,13 @@ def learn(
     folder = (
         pool.store.root / "learnt" / store.digest(catalog.source_digest(kind, name), method, told, order, recipe.seed)
     )
-    if not mirror.present(folder / "names.json"):
-        rows = None if target is None else Labelled(_as_read(method, target))
-        found = method.learn(_as_read(method, pool), rows, signals, engine, np.random.default_rng(recipe.seed))
-        files.write_json(str(folder / "notes.json"), dict(found.notes))
-        store.lay_down(folder, found.arrays)
+    with pool.paid(f"learn {name}", folder.name):
+        if not mirror.present(folder / "names.json"):
+            rows = None if target is None else Labelled(_as_read(method, target))
+            with pool.stage(f"learn {name}"):
+                found = method.learn(_as_read(method, pool), rows, signals, engine, np.random.default_rng(recipe.seed))
+            files.write_json(str(folder / "notes.json"), dict(found.notes))
+            store.lay_down(folder, found.arrays)
     state.fits[step.alias] = Fitted({}, files.read_json(str(folder / "notes.json")))
     return folder
 
@@ -133,7 +135,8 @@ def measure_heavy(job: Annotate, pool: Pool, name: str) -> None:
     pool.count()
     view = copy(in_form(job.annotator, pool))
     view.needs = job.annotator.needs
-    view.visit(f"measure {name}", (job,))
+    with view.paid(f"measure {name}", store.digest(job.key, view.fingerprint)):
+        view.visit(f"measure {name}", (job,))
 
 
 def on_target(made: Made, target: Pool) -> Annotate:

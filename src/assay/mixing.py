@@ -148,7 +148,7 @@ def _read(asked: MixAsked) -> Read:
 
 def _claim(out: Path) -> None:
     """Refuse a folder that holds something else."""
-    there = {name for name in files.entries(out) if not name.startswith(".lock")}
+    there = set(files.entries(out))
     if "claim.json" not in there and not there <= {"store", "pool"}:
         raise RunError(
             f"{out} must be a new folder or that of an earlier mixture; it holds other files: give another --out"

@@ -64,7 +64,7 @@ def begin(recipe: Recipe, out: Path) -> Run | None:
 
 def refuse_others(out: Path) -> None:
     """Refuse a folder that is none of Assay's, before anything is written there."""
-    there = [name for name in files.entries(out) if not name.startswith(".lock")]
+    there = files.entries(out)
     if "recipe.json" not in there and not {"store", "pool"}.issuperset(there):
         raise RunError(
             f"{files.address(out)} must be a new folder or one of an earlier run; it holds other files: give another --out"

@@ -222,6 +222,15 @@ class Run:
         return {"title": self.title, **given, "funnel": self.funnel, "sources": self.sources(), "score": score}
 
     @property
+    def cost(self) -> dict[str, float]:
+        """`seconds` of selecting and `bytes_read`; what earlier runs spent on results found in the store counts as well, so that
+        a choice does not look cheap because another was made before."""
+        stages = self.facts["stages"]
+        earlier = sum(one.get("earlier_seconds", 0) for one in stages)
+        read = sum(one["bytes"] for one in stages)
+        return {"seconds": round(self.facts["seconds"] + earlier, 3), "bytes_read": read}
+
+    @property
     def status(self) -> str:
         """What the manifest calls a row that came through: `chosen`, or `kept` where nothing was selected."""
         return self.facts.get("status") or "chosen"

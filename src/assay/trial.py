@@ -65,10 +65,7 @@ def verify(run: Run, asked: Verify, crew: Crew = HERE, watch: Watch = quiet) -> 
     if told["budget"]["unit"] == "bytes":
         told["budget"]["tokens"] = _tokens(run, told["budget"]["bytes"])
     told["overlap"] = {"documents": len(found), "removed": len(found) if asked.decontaminate else 0}
-    told["selection_cost"] = {
-        "seconds": run.facts["seconds"],
-        "bytes_read": sum(stage["bytes"] for stage in run.facts["stages"]),
-    }
+    told["selection_cost"] = run.cost
     told |= {
         "seconds": round(time.perf_counter() - start, 3),
         "versions": {"assay": __version__, "python": platform.python_version()},
@@ -79,8 +76,7 @@ def verify(run: Run, asked: Verify, crew: Crew = HERE, watch: Watch = quiet) -> 
 def reported(run: Run, path: str, level: float = 0.05) -> dict[str, Any]:
     """The verdict on models that somebody else's trainer made, from a file of results; written where `verify` writes its own."""
     told = external.verdict_of(results.records(path), level, path, _selector(run)[0])
-    cost = {"seconds": run.facts["seconds"], "bytes_read": sum(stage["bytes"] for stage in run.facts["stages"])}
-    told |= {"selection_cost": cost, "versions": {"assay": __version__, "python": platform.python_version()}}
+    told |= {"selection_cost": run.cost, "versions": {"assay": __version__, "python": platform.python_version()}}
     told["digest"] = store.digest(run.facts["digest"], run.facts["fingerprint"], told, __version__)
     return _written(run, told)
 
@@ -131,7 +127,7 @@ def _paid(run: Run, drafted: Draft, plan: Plan) -> Paid:
     one = next(arm for arm in plan.arms if arm.name == "choice").passes[0]
     rows = one.rows if one.cut < 0 else np.delete(one.rows, one.cut)
     sizes = drafted.frame.sizes[np.searchsorted(drafted.frame.rows, rows)]
-    return Paid(run.facts["seconds"], int(sizes.sum()))
+    return Paid(run.cost["seconds"], int(sizes.sum()))
 
 
 def _tokens(run: Run, budget: int) -> int | None:

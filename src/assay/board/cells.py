@@ -199,8 +199,8 @@ def cost(run: Run, lead: Run | None, verdict: Mapping[str, Any]) -> dict[str, An
     own = [run] if lead is None or any(one["stage"].startswith("score") for one in run.facts["stages"]) else [run, lead]
     timed = verdict.get("time_to_quality") or {}
     return {
-        "seconds": round(sum(one.facts["seconds"] for one in own), 3),
-        "bytes_read": sum(stage["bytes"] for one in own for stage in one.facts["stages"]),
+        "seconds": round(sum(one.cost["seconds"] for one in own), 3),
+        "bytes_read": sum(one.cost["bytes_read"] for one in own),
         "training_seconds": timed.get("training_seconds"),
         "random_seconds": timed.get("random_seconds"),
         "bound": bool(timed.get("bound")),

@@ -37,7 +37,7 @@ KEYS = ("method", "task", "pool", "budget", "proxy")
 # first cell is done. Only for the forecast of a board of which no cell is done; after that its own cells are the measure.
 _SPEED, _SELECTING = {"ngram": 3_500_000.0}, 5_000_000.0
 _SLOW = 20_000.0
-_OURS = (".lock", "cells", "runs", "store", "results.jsonl", "board.json", "board.md", "board.html")
+_OURS = {"cells", "runs", "store", "results.jsonl", "board.json", "board.md", "board.html"}
 _CURVE = 8  # random's curve from an eighth to four times the budget, in budgets
 
 
@@ -213,8 +213,7 @@ def place(out: Path | None) -> Path:
     """Where a board is to lie; refused where nobody said, or where something else lies."""
     if out is None:
         raise RecipeError("give --out FOLDER, where the board is to be written")
-    ours = not out.exists() or (out.is_dir() and all(entry.name in _OURS for entry in out.iterdir()))
-    if not ours:
+    if not set(files.entries(out)) <= _OURS:
         raise RunError(
             f"--out must be a new folder or one of an earlier board; {out} holds something else: give another"
         )

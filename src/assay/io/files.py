@@ -18,7 +18,7 @@ from typing import Any, BinaryIO
 
 from assay.errors import InputError, RunError
 from assay.io import mirror, remote
-from assay.io.lease import lease, remove_probes
+from assay.io.lease import LOCK, lease, remove_probes
 from assay.io.mirror import address, fetched
 from assay.io.remote import is_url
 from assay.io.room import room
@@ -48,11 +48,23 @@ def size_of(path: str) -> int:
 
 
 def entries(place: Path) -> list[str]:
-    """The names in a folder, none where there is no folder; RunError where a file has its name."""
+    """The names in a folder, but for locks and for what killed writers left half-written; none where there is no folder.
+
+    Raises RunError where a file has its name.
+    """
     names = mirror.names(place)
     if names is None:
         raise RunError(f"--out must be a folder; {address(place)} is a file: give another name")
-    return names
+    return [name for name in names if not name.startswith(LOCK) and not half_written(name)]
+
+
+def half_written(name: str) -> bool:
+    """Whether a file of this name is one that a writer has not ended.
+
+    >>> half_written(".run.json.tmp-1f-7"), half_written("run.json")
+    (True, False)
+    """
+    return name.startswith(".") and mirror.TEMPORARY in name
 
 
 def here(place: Path | None, what: str) -> None:
@@ -159,7 +171,7 @@ def remove_leftovers(folder: str | os.PathLike[str], beside: tuple[str, ...] = (
     for parent, folders, names in os.walk(folder):
         folders[:] = [name for name in folders if name not in beside]
         for name in names:
-            if name.startswith(".") and mirror.TEMPORARY in name:
+            if half_written(name):
                 with contextlib.suppress(FileNotFoundError):
                     os.unlink(os.path.join(parent, name))
     if (url := mirror.mirrored(folder)) is not None:

@@ -167,10 +167,10 @@ def _cost(cost: Facts) -> str:
 
 
 def _stage(stage: Mapping[str, Any]) -> dict[str, str]:
-    seconds, read, peak = stage.get("seconds"), stage.get("bytes"), stage.get("peak_mb")
+    read, peak, earlier = stage.get("bytes"), stage.get("peak_mb"), stage.get("earlier_seconds")
     return {
         "stage": one_line(stage.get("stage", ""), 60),
-        "seconds": duration(seconds),
+        "seconds": f"{duration(earlier)} in earlier runs" if earlier else duration(stage.get("seconds")),
         "bytes": size(read) if read else "",
         "peak": size(peak * 1e6) if peak is not None else "",
     }

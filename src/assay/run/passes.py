@@ -10,7 +10,7 @@ import math
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from copy import copy
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, final
@@ -31,6 +31,7 @@ from assay.io.store import Store
 from assay.run.jobs import Annotate, Gather, Index, Job, Portion, Reduce, Resize, joined, unreadable_path
 from assay.run.learnt import Edit, edited
 from assay.run.source import source_digest
+from assay.run.stages import Stage, paid
 from assay.run.table import Counted, Table, build
 from assay.run.visit import Visit, changed, gone, peak_memory, visit
 from assay.run.workers import Workers
@@ -48,18 +49,6 @@ class Watch(Protocol):
 
 def quiet(stage: str, done: int, total: int, unit: str = "bytes", loss: float = math.nan) -> None:
     """A watch that shows nothing."""
-
-
-@final
-@dataclass
-class Stage:
-    """What one pass cost."""
-
-    name: str
-    seconds: float = 0.0
-    bytes: int = 0
-    peak: int = 0
-    places: dict[str, int] = field(default_factory=dict)
 
 
 @final
@@ -391,11 +380,16 @@ class Pool(Rows):
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        """Note what something cost that was not a pass."""
-        start, before = time.perf_counter(), Counter(self.local.places)
+        """Note what something cost, but for passes within, which note themselves."""
+        start, before, first = time.perf_counter(), Counter(self.local.places), len(self.stages)
         yield
         places = dict(Counter(self.local.places) - before)
-        self.stages.append(Stage(name, time.perf_counter() - start, 0, peak_memory()[0], places))
+        seconds = time.perf_counter() - start - sum(one.seconds for one in self.stages[first:])
+        self.stages.append(Stage(name, seconds, 0, peak_memory()[0], places))
+
+    def paid(self, name: str, key: str) -> AbstractContextManager[None]:
+        """Work whose results stay in the store under a key; see `stages.paid`."""
+        return paid(self.stages, self.store, name, key)
 
     def _alive_in(self, number: int) -> np.ndarray | None:
         if self.alive is None or self.table is None:
