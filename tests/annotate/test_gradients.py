@@ -310,9 +310,10 @@ def test_who_watches_the_pool_is_told_of_every_step(tiny: str) -> None:
 
 def test_rates_are_the_means_of_each_epoch(tiny: str) -> None:
     """And the same for every row: what checkpoints count is the warm-up's."""
-    method = small(tiny, epochs=3, rate=3e-3)
-    fitted = learnt(method)
+    method = small(tiny, epochs=3, rate=3e-3, warmup=1.0)
+    fitted = learnt(method, [f"{a} plus {b} is {a + b}." for a in range(20) for b in range(30)])
     steps = [int(fitted.arrays[f"step_{place}"][0]) for place in range(3)]
+    assert steps[0] > 1
     plan = tuning.Tuning(epochs=3, warm=0.03)
     each = [3e-3 * tuning.factor(step, steps[-1], plan) for step in range(steps[-1])]
     expected = [np.mean(each[start:stop]) for start, stop in zip([0, *steps], steps, strict=False)]

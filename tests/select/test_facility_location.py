@@ -120,8 +120,10 @@ def test_no_row_twice_and_gains_that_do_not_grow_where_most_pairs_are_alike(opti
         assert math.isclose(found.gains.sum(), 33, rel_tol=1e-5)
 
 
-def test_ties_go_to_the_first_row() -> None:
-    assert choose(np.ones((5, 2)), examples_of(5, 5), FacilityLocation()).rows.tolist() == [0, 1, 2, 3, 4]
+@pytest.mark.parametrize("optimizer", ["plain", "lazy"])
+def test_ties_go_to_the_first_row(optimizer: str) -> None:
+    method = FacilityLocation(optimizer=optimizer)
+    assert choose(np.ones((5, 2)), examples_of(5, 5), method).rows.tolist() == [0, 1, 2, 3, 4]
 
 
 def test_stochastic_greedy_is_near_the_greedy_value_and_follows_the_rows_not_their_places() -> None:
