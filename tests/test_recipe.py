@@ -40,12 +40,12 @@ PAIRS = {
     "score": (
         (
             "--score-field", "meta.quality", "--rank", "zscore(meta.quality)", "--where", "bytes > 200",
-            "--where", "source <> 'law'", "--budget", "4kb",
+            "--where", "source <> 'law'", "--budget", "40kb",
         ),
         """steps = [
             { where = "bytes > 200" },
             { where = "source <> 'law'" },
-            { select = "top_k", rank = "zscore(meta.quality)", budget = "4kb" },
+            { select = "top_k", rank = "zscore(meta.quality)", budget = "40kb" },
         ]
         [read]
         score_fields = "meta.quality"

@@ -215,7 +215,7 @@ def test_models_bring_no_code(tmp_path: Path, canary: Path) -> None:
     }
     pickled = proxy_folder(tmp_path / "pickled", canary)
     (pickled / "pytorch_model.bin").write_bytes(pickle.dumps(Payload(canary)))
-    with pytest.raises(InputError, match=r"pytorch_model.bin is a pickle.*safe_serialization"):
+    with pytest.raises(InputError, match=r"pytorch_model.bin is a pickle.*save_pretrained"):
         neural.judge_of(str(pickled))
     disguised = proxy_folder(tmp_path / "disguised", canary)
     (disguised / "model.safetensors").write_bytes(pickle.dumps(Payload(canary)))

@@ -100,7 +100,9 @@ def _choose(
     selection = parts[0] if len(parts) == 1 else _interleave(parts)
     score = ranks[0] if len(ranks) == 1 else np.fmax.reduce([rank for rank in ranks if rank is not None])
     if not len(selection):
-        raise RecipeError(f"nothing can be chosen: no living row fits a budget of {limit.amount:,} {limit.unit}")
+        fits = bool((limit.cost[alive] <= limit.amount).any())
+        why = "the row that comes first is larger than the" if fits else "no living row fits a"
+        raise RecipeError(f"nothing can be chosen: {why} budget of {limit.amount:,} {limit.unit}; give a larger --budget")
     return Decision(selection, score, rank_by, limit, _notes(selection, limit, step.share))
 
 

@@ -133,7 +133,8 @@ def test_a_sample_above_the_limit_is_one_row(tmp_path: Path) -> None:
 def test_what_belongs_to_no_sample_is_passed_over(tmp_path: Path) -> None:
     made = [
         ("./", b""), ("a/", b""), ("a/0.png", png(1)), ("Makefile", b"all:"), ("a/._0.txt", b"a Mac's"), ("a/0.txt", b"zero"),
-        ("__meta__/1.txt", b"meta"), ("a/.hidden.png", b""), ("a/0.cls", b"7"), ("a/1.PNG", png(2)), ("a/1.txt", b"one\r\n"),
+        ("__meta__/1.txt", b"meta"), ("__meta__/1.png", png(3)),
+        ("a/.hidden.png", b""), ("a/0.cls", b"7"), ("a/1.PNG", png(2)), ("a/1.txt", b"one\r\n"),
     ]  # fmt: skip
     path = tarred(tmp_path / "pairs.tar", made)
     found = columns_of(path, "id", "text")
