@@ -65,8 +65,9 @@ run: install
 	@echo "report     run/report.html"
 	@$(BIN)/python -c 'import json; print("verdict   ", json.load(open("run/verdict.json"))["sentence"])'
 
+# In the order of the folders: sorted by how many tests a file has, the few that start clusters would come last, one after another.
 test: .venv/.installed-test
-	$(BIN)/python -m pytest -q -n auto --maxprocesses 4 --dist loadfile $(TESTS)
+	$(BIN)/python -m pytest -q -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(TESTS)
 
 bench: .venv/.installed-test $(PEERS)/.installed
 	@for script in $(BENCHES); do echo "== $$script"; ASSAY_DATA=$(DATA) $(BIN)/python $$script $(DATA) || exit 1; done
