@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import io
+import os
 import sys
 import tarfile
 import tempfile
@@ -25,7 +26,7 @@ import numpy as np
 import polars as pl
 from harness import ASSAY, ROOT, record, run
 
-DATA = ROOT.parent / "shared" / "data" / "images" / "fxemoji_pairs.tar.gz"
+DATA = Path(os.environ.get("ASSAY_DATA", ROOT.parent / "shared" / "data"))
 CUTS = (0.05, 0.10, 0.15, 0.20)
 Pair = tuple[bytes, str]
 
@@ -114,14 +115,14 @@ def split(rows: list[Pair], seed: int, asked: argparse.Namespace) -> list[dict]:
 def main() -> int:
     """All splits, the means over them, and the verdict."""
     words = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    words.add_argument("--data", type=Path, default=DATA)
+    words.add_argument("data", nargs="?", type=Path, default=DATA, help="where the sets lie")
     words.add_argument("--pairs", type=int, default=10**9, help="so many of them only")
     words.add_argument("--splits", type=int, default=3)
     words.add_argument("--model", default="clip-nano")
     words.add_argument("--set", action="append", default=[], help="a parameter of dfn, as epochs=60")
     words.add_argument("--record", default="image_text")
     asked = words.parse_args()
-    rows = pairs(asked.data)[: asked.pairs]
+    rows = pairs(asked.data / "images" / "fxemoji_pairs.tar.gz")[: asked.pairs]
     made = [one for seed in range(asked.splits) for one in split(rows, seed, asked)]
     mean = {
         method: {key: float(np.mean([one[key] for one in made if one["method"] == method]))

@@ -12,6 +12,7 @@ import doctest
 import functools
 import importlib
 import io
+import json
 import re
 import subprocess
 import sys
@@ -655,6 +656,23 @@ def tracked_files() -> list[Path]:
             return [ROOT / name for name in listing.stdout.splitlines() if (ROOT / name).is_file()]
     skipped = {".venv", "__pycache__", "build", "dist", ".git", ".pytest_cache", ".hypothesis", ".ruff_cache"}
     return [path for path in ROOT.rglob("*") if path.is_file() and not skipped & set(path.relative_to(ROOT).parts)]
+
+
+def test_no_name_is_undefined():
+    """Ruff would say so, were it not for jaxtyping's shapes, which are strings that look like names: those are passed over."""
+    ran = subprocess.run(
+        [sys.executable, "-m", "ruff", "check", "--select", "F821", "--output-format", "json", "--exit-zero",
+         "src", "tests", "bench"],
+        cwd=ROOT, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    offenders = []
+    for found in json.loads(ran.stdout):
+        path, row, column = Path(found["filename"]), found["location"]["row"], found["location"]["column"] - 1
+        strings = (node for node in nodes(path) if isinstance(node, ast.Constant) and isinstance(node.value, str))
+        spans = ((node.lineno, node.col_offset, node.end_lineno, node.end_col_offset) for node in strings)
+        if not any(span[:2] <= (row, column) < span[2:] for span in spans):
+            offenders.append(f"{path}:{row} {found['message']}")
+    none_of(offenders, "Every name is defined somewhere.")
 
 
 def test_every_extra_that_an_error_names_can_be_installed():
