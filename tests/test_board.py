@@ -8,6 +8,7 @@ import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -183,6 +184,20 @@ def test_another_budget_decides_again_and_chooses_what_a_fresh_run_chooses(worke
     fresh = api.select("pool.jsonl", target="target.jsonl", method="dsir", budget="6%bytes", out=folder / "fresh")
     assert fresh.selected["row"].to_list() == _run(folder, second).selected["row"].to_list()
     assert second["cost"]["seconds"] > json.loads((folder / "out" / second["run"] / "run.json").read_text())["seconds"]
+
+
+def test_what_two_runs_found_in_the_store_is_counted_once():
+    def spent(seconds: float, earlier: float, *stages: str) -> Any:
+        told = [{"stage": stage, "seconds": 0.0, "bytes": 7} for stage in stages]
+        return SimpleNamespace(
+            facts={"seconds": seconds, "stages": told}, cost={"seconds": seconds + earlier, "bytes_read": 7 * len(told)}
+        )
+
+    first, second = spent(5.0, 600.0, "measure gradients", "score less"), spent(1.0, 600.0, "measure gradients")
+    told = cells.cost(second, first, {})
+    assert (told["seconds"], told["bytes_read"]) == (606.0, 21)
+    assert cells.cost(second, None, {})["seconds"] == 601.0
+    assert cells.cost(first, second, {})["seconds"] == 605.0, "it made its scores itself"
 
 
 def test_a_filter_is_one_run_for_all_budgets_and_is_thinned_to_each(worked: tuple[Path, Any]):

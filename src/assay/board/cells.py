@@ -196,11 +196,12 @@ def units(cell: Cell, run: Run) -> int:
 def cost(run: Run, lead: Run | None, verdict: Mapping[str, Any]) -> dict[str, Any]:
     """Seconds of selecting and bytes read, those of the run whose scores were taken over included; seconds of training on the
     choice, and of random to the same quality (`bound`: at least so many; None: not known)."""
-    own = [run] if lead is None or any(one["stage"].startswith("score") for one in run.facts["stages"]) else [run, lead]
+    alone = lead is None or any(one["stage"].startswith("score") for one in run.facts["stages"])
+    seconds = run.cost["seconds"] if alone else run.facts["seconds"] + lead.cost["seconds"]  # the lead counts what both found
     timed = verdict.get("time_to_quality") or {}
     return {
-        "seconds": round(sum(one.cost["seconds"] for one in own), 3),
-        "bytes_read": sum(one.cost["bytes_read"] for one in own),
+        "seconds": round(seconds, 3),
+        "bytes_read": run.cost["bytes_read"] + (0 if alone else lead.cost["bytes_read"]),
         "training_seconds": timed.get("training_seconds"),
         "random_seconds": timed.get("random_seconds"),
         "bound": bool(timed.get("bound")),
