@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from assay import catalog
+from assay import catalog, gallery
 
 ROOT = Path(__file__).parent.parent
 RECIPES = (ROOT / "recipes", ROOT / "src" / "assay" / "recipes")
@@ -27,7 +27,17 @@ def page() -> str:
         if names:
             links = ", ".join(f"[{name}](#{anchor(kind, name)})" for name in names)
             found += [f"## {title}", links, *(entry(kind, name) for name in names)]
-    return "\n\n".join(found) + "\n"
+    staged = [name for name in gallery.shipped() if name not in gallery.cleaning()]
+    links = ", ".join(f"[{name}](#{anchor('stages', name)})" for name in staged)
+    return "\n\n".join([*found, "## Methods of several stages, which `--method` opens", links, *map(stages, staged)]) + "\n"
+
+
+def stages(name: str) -> str:
+    """A method that is a recipe: what it is, its steps, what it lacks, its sources, and what the board says."""
+    told = gallery.describe(name)
+    sources = ", ".join(f"<{one.split()[0]}>" for one in told["paper"])
+    lines = [f"### stages {name}", told["documentation"], f"Sources: {sources}.", *board(name)]
+    return "\n\n".join([*lines, f"Recipe: `src/assay/recipes/{name}.toml`."])
 
 
 def anchor(kind: str, name: str) -> str:

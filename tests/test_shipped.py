@@ -102,3 +102,11 @@ def test_a_recipe_runs_with_a_model_of_languages(tmp_path: Path) -> None:
     assert "dclm-like lacks" in answer.out and told(tmp_path / "run")["about"]["recipe"] == "dclm-like"
     reasons = dict(manifest(tmp_path / "run").select("id", "reason").iter_rows())
     assert reasons["foreign"] == "where: language = 'en' and language_probability >= 0.65"
+
+
+@pytest.mark.parametrize("name", ["d4", "fineweb"])
+def test_the_command_tells_of_a_recipe_as_of_a_method(name: str) -> None:
+    said = " ".join(assay("methods", name).out.split())
+    assert tree(name)["about"] in said and tree(name)["sources"][0] in said
+    assert ("semdedup inside = cell" in said) == (name == "d4")
+    assert name in assay("methods").out

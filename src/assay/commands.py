@@ -256,10 +256,12 @@ def methods(name: str | None) -> None:
     """`assay methods`: the list, or one method."""
     if name is None:
         everything = [catalog.describe(kind, known) for kind in catalog.KINDS for known in catalog.methods(kind)]
-        terminal.show_methods(everything, terminal.console())
-    else:
-        for kind in catalog.kinds_of(name):
-            terminal.show_method(catalog.describe(kind, name), terminal.console())
+        terminal.show_methods([*everything, *map(gallery.describe, gallery.shipped())], terminal.console())
+        return
+    recipes = [name] if name in gallery.shipped() else []
+    kinds = [kind for kind in catalog.KINDS if name in catalog.methods(kind)] if recipes else catalog.kinds_of(name)
+    for told in (*(catalog.describe(kind, name) for kind in kinds), *map(gallery.describe, recipes)):
+        terminal.show_method(told, terminal.console())
 
 
 def rate(pool: Sequence[str], out: Path | None, asked: dict[str, Any], read: dict[str, Any], quiet: bool) -> None:

@@ -35,6 +35,29 @@ def cleaning() -> list[str]:
     return [name for name in shipped() if not any("select" in step for step in load(name, {})["steps"])]
 
 
+def describe(name: str) -> dict[str, Any]:
+    """What `assay methods NAME` prints of a recipe that ships, under the names of `catalog.describe`.
+
+    >>> describe("d4")["documentation"].splitlines()[2:4]
+    ['    annotate embed     model = $model or all-minilm-l6-v2', '    group kmeans       as = cell']
+    """
+    tree = read_tree(files.read_bytes(str(_FOLDER / f"{name}.toml")).decode())
+    steps, lacks = [_words(step) for step in tree["steps"]], [f"lacks   {each}" for each in tree.get("lacks", ())]
+    return {
+        "name": name,
+        "kind": "recipe" if name in cleaning() else "stages",
+        "paper": tree.get("sources", []),
+        "summary": tree["about"],
+        "documentation": "\n\n".join([tree["about"], "\n".join(steps), *lacks]),
+    }
+
+
+def _words(step: Mapping[str, Any]) -> str:
+    """A step in a line: its kind and name, then what it is given."""
+    (kind, what), *given = [(key, value) for key, value in step.items() if key not in ("lacking", "with")]
+    return f"    {f'{kind} {what}':18} {', '.join(f'{key} = {value}' for key, value in given)}".rstrip()
+
+
 def load(name: str, given: Mapping[str, str]) -> dict[str, Any]:
     """A recipe's tree, by the name of one that ships or by its path, closed with the files `given` by name."""
     if not name.endswith(".toml") and name not in shipped():
