@@ -2,7 +2,7 @@
 #
 #   make install   .venv with the command `assay`
 #   make run       the main job on the text in examples/data: select, verify, report
-#   make test      the whole suite, a few minutes
+#   make test      the whole suite, a quarter of an hour on two cores
 #   make bench     speed and memory beside peers, as ratios (peers get an environment of their own)
 #   make prove     the long rest: A/A, power, kill storms, large pools
 #   make mutants   every pitfall that a test is for, put into the code: the test must fail
