@@ -154,7 +154,7 @@ def main() -> int:
     for name, one in told.items():
         print(f"{name:7} {one['mean']:.4f} bits per byte, {one['from_plain']:+.4f} ± {one['error']:.4f} from plain")
     if not asked.only_try:
-        facts = {"steps": asked.steps, "batch": SIZE, "rows": ROWS, "arms": found, "compared": told}
+        facts = {"steps": asked.steps, "batch": SIZE, "pool": ROWS, "arms": found, "compared": told}
         record("samplers", {**facts, "table": table(found, told, asked.steps, asked.seeds)})
     return 0
 
