@@ -716,6 +716,8 @@ def test_a_board_shows_hostile_names_and_runs_none_of_them(tmp_path: Path) -> No
     with chromium() as tab:
         tab.open(page.as_uri())
         untouched(tab, page.as_uri())
+        assert tab.ask("document.body.innerText.includes('window.owned = 1')"), "the names themselves are shown"
+        assert tab.ask("document.querySelectorAll('.matrix tbody tr').length") == 3
 
 
 def test_only_wording_reaches_the_terminal() -> None:
