@@ -47,10 +47,8 @@ class Raylets:
         for thread in self.adding:
             thread.join()
         ray.shutdown()
-        ours = psutil.Process().children(recursive=True)
-        processes = [
-            process for process in ours if "/ray/" in _title(process, whole=True) or "ray::" in _title(process)
-        ]
+        # A driver's own forkserver has Ray's folder in its arguments, by `sys.path`: it must live, whoever is here last.
+        processes = [process for node in (*self.nodes, self.cluster.head_node) for process in _tree(node)]
         for process in processes:
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()
@@ -78,7 +76,7 @@ class Raylets:
         self.nodes.remove(node)
         self.cluster.worker_nodes.discard(node)
 
-    def kill_at(self, task: str, now: Callable[[], bool], moment: int = 0, patience: float = 90.0) -> str:
+    def kill_at(self, task: str, now: Callable[[], bool], moment: int = 0, patience: float = 240.0) -> str:
         """Kill a node whose worker is stopped in the middle of a task of this name while `now` holds; which, as its title says.
 
         Workers are stopped and let go again every few milliseconds until one is caught, so that nothing passes unseen;
@@ -86,7 +84,8 @@ class Raylets:
         """
         end, passed = time.monotonic() + patience, set[str]()
         while time.monotonic() < end:
-            for node in list(self.nodes):
+            # Another stage's workers are let alone: finding and stopping them costs the run a processor.
+            for node in list(self.nodes) if now() else ():
                 for worker in _workers(node):
                     with _stopped(worker):
                         title = _title(worker)
@@ -125,10 +124,10 @@ def _workers(node: Any) -> list[psutil.Process]:
     return []
 
 
-def _title(process: psutil.Process, whole: bool = False) -> str:
+def _title(process: psutil.Process) -> str:
     try:
         with open(f"/proc/{process.pid}/cmdline", "rb") as file:
-            return b" ".join(file.read().split(b"\0")[: None if whole else 1]).decode()
+            return file.read().split(b"\0")[0].decode()
     except OSError:
         return ""
 
@@ -174,6 +173,6 @@ class Storm:
             self.failure = AssertionError(f"after {self.titles}, in {self.stage!r}: {error}")
 
     def __exit__(self, *unused: object) -> None:
-        self.thread.join(90)
+        self.thread.join(240)
         if self.failure is not None:
             raise self.failure
