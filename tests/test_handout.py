@@ -377,3 +377,9 @@ def test_the_page_does_what_it_says(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     told = json.loads((tmp_path / "arms/arms.json").read_bytes())
     rows = next(arm["written_rows"] for arm in told["arms"] if arm["name"] == "random")
     assert len(list(names["arm"])) == rows
+
+
+@pytest.mark.parametrize("line", [b"[1, 2]", b"{broken", b"[" * 200_000, b"{\"a\": " * 200_000])
+def test_a_line_of_results_that_is_no_object_is_a_sentence(run: Run, tmp_path: Path, line: bytes) -> None:
+    answer = assay("verify", run.path, "--results", jsonl(tmp_path / "results.jsonl", [{"arm": "choice"}, line]))
+    assert answer.code != 0 and "line 2 of" in answer.sentence and "must be a JSON object" in answer.sentence

@@ -1,22 +1,28 @@
-"""The pages say nothing that does not run: commands and recipes of the README and of docs/clean.md, as a stranger types them."""
+"""The pages say nothing that does not run: commands and recipes of the README and of docs/, as a stranger types them."""
 
 from __future__ import annotations
 
 import json
+import math
 import re
 import shlex
 import shutil
 from glob import glob
 from pathlib import Path
 
+import image_pairs
+import numpy as np
+import photos
 import pytest
 import transformers
 from command import ROOT, assay, jsonl, line, packed, unpacked
 
+from assay.handout import SHIPPED
 from assay.models.language import language_of
 
 GOLDENS = ROOT / "tests" / "goldens" / "fasttext"
-PAGES = {name: (ROOT / name).read_text("utf-8") for name in ("README.md", "docs/clean.md", "docs/fine-tuning.md")}
+NAMES = ("README.md", *(f"docs/{name}.md" for name in ("clean", "fine-tuning", "mix", "pictures", "image-text")))
+PAGES = {name: (ROOT / name).read_text("utf-8") for name in NAMES}
 
 
 RECIPE = """
@@ -82,6 +88,20 @@ def base(folder: Path) -> None:
     transformers.PreTrainedTokenizerFast(tokenizer_file=tokenizer, eos_token="<|end|>").save_pretrained(folder)
 
 
+def images(place: Path) -> None:
+    """Labelled pictures in the three ways of docs/pictures.md, pairs of pictures and words, and a CLIP under a hub's name."""
+    taken = photos.photos(12)
+    photos.folder(place / "photos", taken)
+    photos.archive(place / "photos.zip", taken)
+    jsonl(place / "photos_labels.jsonl", [{"image": name, "human_majority": name.split("/")[0]} for name in taken])
+    pixels = np.stack([photos.pixels(label, number) for label in ("blue", "red") for number in range(12)])
+    np.savez(place / "digits.npz", x=pixels, y=np.repeat([0, 1], 12))
+    image_pairs.archive(place / "pairs.tar", image_pairs.pairs()[20:])
+    image_pairs.archive(place / "clean.tar", image_pairs.pairs()[:20])
+    (place / "openai").mkdir()
+    image_pairs.tiny_clip(place / "openai/clip-vit-base-patch32")
+
+
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Every file that the pages name, with little in it."""
@@ -118,6 +138,11 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     packed(tmp_path / "eval/even.jsonl.gz", b"".join(line(row) + b"\n" for row in questions))
     results = [(arm, seed, 2 + seed / 9) for arm in ("choice", "random") for seed in range(3)]
     names = ("arm", "seed", "value")
+    shutil.copy(SHIPPED, tmp_path / "tokenizer.json")
+    parts = [(number % 11 / 10, 1 - number % 11 / 10) for number in range(11)]
+    runs = [f"{web},{code},{2 + math.exp(web - code):.4f}" for web, code in parts]
+    images(tmp_path)
+    packed(tmp_path / "runs.csv", "\n".join(["web,code,validation_loss", *runs]).encode())
     jsonl(
         tmp_path / "results.jsonl",
         [dict(zip(names, row, strict=True)) | {"task": "ours", "metric": "loss"} for row in results],
@@ -132,9 +157,11 @@ WORKERS = ("select", "clean", "verify", "arms", "board", "mix")
 def quiet(words: list[str]) -> list[str]:
     """The same without bars and with one worker, and as small as this pool: its row 3, and kilobytes in place of more."""
     words = [re.sub(r"^(\d)\d*(MB|GB)$", r"\g<1>0kB", word) for word in words]
+    words = [re.sub(r"^1e9tokens$", "2e4tokens", word) for word in words]
     if words[0] == "why":
         return [*words[:2], "3"]
     bars = ["-q"] if words[0] in BARS else []
+    bars += ["--tried", "50"] if words[0] == "mix" and "--trials" not in words else []
     return [*words, *bars, *(["--workers", "1"] if words[0] in WORKERS and "--results" not in words else [])]
 
 
@@ -154,7 +181,8 @@ def test_every_command_runs_in_the_order_of_the_page(folder: Path, page: str):
 def test_every_recipe_runs(folder: Path, page: str):
     for number, recipe in enumerate(re.findall(r"```toml\n(.*?)```", PAGES[page], re.DOTALL)):
         packed(folder / f"{number}.toml", recipe.encode())
-        words = ["clean", "crawl/0.jsonl", "--recipe", f"{number}.toml", "--out", f"of{number}"]
+        asked = ["select", "photos"] if page == "docs/pictures.md" else ["clean", "crawl/0.jsonl"]
+        words = [*asked, "--recipe", f"{number}.toml", "--out", f"of{number}"]
         answer = assay(*quiet(words))
         assert answer.code == 0, f"{recipe}\n{answer.err}"
 

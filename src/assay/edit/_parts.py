@@ -12,8 +12,8 @@ import numpy as np
 from jaxtyping import Shaped
 
 from assay.contracts import Engine, Rows
-from assay.errors import RecipeError
-from assay.kernels.parts import Unit, cut_parts, shared_keys, without_parts
+from assay.kernels.parts import Unit, cut_parts, without_parts
+from assay.models.repeated_parts import Shared
 from assay.types import Batch, Fitted, Signals, Texts
 
 _RECORD = np.dtype([("key", np.uint64), ("row", np.int64), ("hash", np.uint64)])
@@ -35,24 +35,6 @@ class Emitted:
         records["key"], records["row"] = parts.keys[counted], batch.rows[texts]
         records["hash"] = batch.hashes[texts]
         return records
-
-
-@final
-@dataclass(frozen=True)
-class Shared:
-    """The records of parts that at least `documents` rows hold."""
-
-    documents: int
-
-    def __call__(self, records: Shaped[np.ndarray, "r"]) -> Shaped[np.ndarray, "r"]:
-        return records[shared_keys(records["key"], records["row"], self.documents)]
-
-
-def check(name: str, min_characters: int, min_documents: int) -> None:
-    """Raise RecipeError for numbers that make no sense."""
-    for field, value, least in (("min_characters", min_characters, 1), ("min_documents", min_documents, 2)):
-        if not least <= value <= 1 << 31:
-            raise RecipeError(f"{name}: {field} must be from {least} to {1 << 31}; got {value}")
 
 
 def learn_parts(pool: Rows, signals: Signals, engine: Engine, emit: Emitted, documents: int) -> Fitted:

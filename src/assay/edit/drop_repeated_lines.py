@@ -21,7 +21,8 @@ from typing import Any, ClassVar, Literal, final
 import numpy as np
 
 from assay.contracts import Engine, Learner, Rows, TextEditor
-from assay.edit._parts import Emitted, check, learn_parts, rewrite_parts
+from assay.edit._parts import Emitted, learn_parts, rewrite_parts
+from assay.models.repeated_parts import check
 from assay.types import Batch, Fitted, Signals, Texts
 
 

@@ -12,9 +12,9 @@ import numpy as np
 from jaxtyping import Int, Int64, Shaped
 
 from assay.contracts import Engine, Rows
-from assay.errors import RecipeError
 from assay.group._holders import Holders, share
-from assay.kernels.parts import Unit, cut_parts, shared_keys
+from assay.kernels.parts import Unit, cut_parts
+from assay.models.repeated_parts import Shared
 from assay.types import Batch, Signals
 
 _RECORD = np.dtype([("key", np.uint64), ("row", np.int64), ("bytes", np.uint32), ("total", np.uint32)])
@@ -37,24 +37,6 @@ class Emitted:
         records["key"], records["row"] = parts.keys[counted], batch.rows[texts]
         records["bytes"], records["total"] = sizes, totals[texts]
         return records
-
-
-@final
-@dataclass(frozen=True)
-class Shared:
-    """The records of parts that at least `documents` rows hold."""
-
-    documents: int
-
-    def __call__(self, records: Shaped[np.ndarray, "r"]) -> Shaped[np.ndarray, "r"]:
-        return records[shared_keys(records["key"], records["row"], self.documents)]
-
-
-def check(name: str, min_characters: int, min_documents: int) -> None:
-    """Raise RecipeError for numbers that make no sense."""
-    for field, value, least in (("min_characters", min_characters, 1), ("min_documents", min_documents, 2)):
-        if not least <= value <= 1 << 31:
-            raise RecipeError(f"{name}: {field} must be from {least} to {1 << 31}; got {value}")
 
 
 def repeated(name: str, pool: Rows, signals: Signals, engine: Engine, emit: Emitted, documents: int) -> Signals:

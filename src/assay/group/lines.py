@@ -22,7 +22,8 @@ from typing import ClassVar, Literal, final
 import numpy as np
 
 from assay.contracts import Engine, Grouper, Rows
-from assay.group._parts import Emitted, check, repeated
+from assay.group._parts import Emitted, repeated
+from assay.models.repeated_parts import check
 from assay.types import Groups, Signals
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import csv
 import io
-import json
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -15,7 +14,7 @@ from typing import Any
 from assay.errors import InputError, suggest
 from assay.io.lines import Lines
 from assay.io.records import shard_lines
-from assay.io.row import Fields, delimiter, get, render_chat
+from assay.io.row import Fields, delimiter, get, object_of, render_chat
 from assay.io.sources import Shard
 
 _TEXT = (
@@ -177,11 +176,8 @@ def head(shard: Shard) -> Iterator[dict[str, Any]]:
         yield from _csv_head(lines.decode("utf-8", "replace"), delimiter(shard.path))
         return
     for line in lines.split(b"\n"):
-        try:
-            row = json.loads(line)
-        except (ValueError, RecursionError):
-            continue
-        if isinstance(row, dict):
+        row = object_of(line)
+        if row is not None:
             yield row
 
 

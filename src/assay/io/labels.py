@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float64
 
 from assay.errors import InputError, suggest
-from assay.io.row import get
+from assay.io.row import get, object_of
 from assay.io.streams import Unreadable, chunks
 
 _NAMES = ("image", "file_name", "file", "filename", "path", "name")
@@ -67,11 +67,8 @@ def _lines(path: str) -> list[bytes]:
 
 
 def _parsed(line: bytes, path: str) -> dict[str, Any]:
-    try:
-        row = json.loads(line)
-    except (ValueError, RecursionError):
-        row = None
-    if not isinstance(row, dict):
+    row = object_of(line)
+    if row is None:
         raise InputError(
             f"{path!r} must hold a JSON object in every line; got {line[:60].decode('utf-8', 'replace')!r}"
         )

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from assay.errors import InputError
 from assay.io import files
+from assay.io.row import object_of
 
 
 def records(path: str) -> list[dict[str, Any]]:
@@ -22,11 +22,8 @@ def records(path: str) -> list[dict[str, Any]]:
     for number, line in enumerate(files.read_bytes(path).splitlines(), 1):
         if not line.strip():
             continue
-        try:
-            row = json.loads(line)
-        except ValueError:
-            row = None
-        if not isinstance(row, dict):
+        row = object_of(line)
+        if row is None:
             raise InputError(
                 f'line {number} of {path} must be a JSON object such as {{"arm": "choice", "seed": 0, "task": "arc", '
                 f'"metric": "accuracy", "value": 0.43}}; got {line[:60].decode("utf-8", "replace")!r}'

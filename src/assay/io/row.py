@@ -13,6 +13,7 @@ three characters become spaces, so that marks are marks.
 
 from __future__ import annotations
 
+import json
 import string
 from dataclasses import dataclass, field
 from typing import Any, Literal, final
@@ -101,6 +102,19 @@ def get(row: Any, path: str) -> Any:
     for name in path.split("."):
         row = row.get(name) if isinstance(row, dict) else None
     return row
+
+
+def object_of(line: bytes) -> dict[str, Any] | None:
+    """The JSON object that a line holds; None where it holds none.
+
+    >>> object_of(b'{"text": "a"}'), object_of(b'["a"]'), object_of(b'{"text"')
+    ({'text': 'a'}, None, None)
+    """
+    try:
+        found = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None
 
 
 def render_chat(turns: Any, form: Form = "text") -> str | None:

@@ -27,6 +27,7 @@ from jaxtyping import Int64, UInt64
 from assay.errors import InputError
 from assay.io.lines import Lines, Long
 from assay.io.records import shard_lines
+from assay.io.row import object_of
 from assay.io.sources import Shard
 from assay.kernels.hashing import hash_rows
 from assay.types import Texts
@@ -159,11 +160,8 @@ def _json_rows(shard: Shard) -> Iterator[tuple[int, dict[str, Any]]]:
 
 
 def _object(line: bytes, shard: Shard, number: int) -> dict[str, Any]:
-    try:
-        row = json.loads(line)
-    except (ValueError, RecursionError):
-        row = None
-    if not isinstance(row, dict):
+    row = object_of(line)
+    if row is None:
         raise InputError(
             f"{shard.path}, {_place(shard)} {number} must be a JSON object; it is "
             f"{line[:60].decode('utf-8', 'replace')!r}; mend the row or leave it out"

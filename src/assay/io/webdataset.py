@@ -13,7 +13,6 @@ long names and sizes.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -27,7 +26,7 @@ from jaxtyping import Bool
 from assay.io.blocks import EMPTY, LONE_SURROGATE, Bad, Block, block_of
 from assay.io.encoded_images import SUFFIXES, fault_of
 from assay.io.lines import BLOCK, HEAD, Tail, digest
-from assay.io.row import Fields, get, unmarked
+from assay.io.row import Fields, get, object_of, unmarked
 from assay.io.sources import Piece, Shard
 from assay.io.streams import Unreadable, chunks
 from assay.types import Column, Texts
@@ -73,11 +72,7 @@ class Sample:
     @cached_property
     def told(self) -> dict[str, Any]:
         """The object in the .json; empty where there is none."""
-        try:
-            found = json.loads(self.member("json") or b"{}")
-        except (ValueError, RecursionError):
-            return {}
-        return found if isinstance(found, dict) else {}
+        return object_of(self.member("json") or b"") or {}
 
     def value(self, path: str) -> Any:
         """A field: `id` is the basename, `text` (or `txt`) the .txt where there is one, all others those of the .json."""
