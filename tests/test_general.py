@@ -7,9 +7,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from tests.command import (
+from command import (
     account_holds,
     assay,
     chosen,
@@ -22,6 +20,8 @@ from tests.command import (
     select,
     told,
 )
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import assay as house
 from assay import recipe

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.command import CLEANING, ROOT, STAGED, assay, examples, jsonl, manifest, told
+from command import CLEANING, ROOT, STAGED, assay, examples, jsonl, manifest, told
 
 from assay import flags, gallery, recipe
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.command import ROOT, Answer, assay, done, examples, jsonl, ranked, told, unpacked
+from command import ROOT, Answer, assay, done, examples, jsonl, ranked, told, unpacked
 
 import assay as house
 from assay import sweep

@@ -42,6 +42,7 @@ def facts(run: Run) -> dict[str, Any]:
     return {
         "title": run.title,
         **{key: told.get(key) for key in FACTS},
+        "pictures": run.pictures,
         "funnel": run.funnel,
         "dropped": dropped,
         "score": _score(run, told),

@@ -219,7 +219,13 @@ class Run:
         told = self.facts
         score = {"name": told["rank_by"], "cut": told["cut"]} if told.get("cut") is not None else None
         given = {key: told.get(key) for key in FACTS}
-        return {"title": self.title, **given, "funnel": self.funnel, "sources": self.sources(), "score": score}
+        shown = {"pictures": self.pictures, "funnel": self.funnel, "sources": self.sources(), "score": score}
+        return {"title": self.title, **given, **shown}
+
+    @property
+    def pictures(self) -> bool:
+        """Whether its rows are labelled pictures, which no judge of `verify` learns from."""
+        return any(shard.get("holds") == "pictures" for shard in self.facts.get("shards", ()))
 
     @property
     def cost(self) -> dict[str, float]:

@@ -83,7 +83,7 @@ def reported(run: Run, path: str, level: float = 0.05) -> dict[str, Any]:
 
 def _refuse_pictures(run: Run) -> None:
     """Raise InputError where a run chose pictures: there is no judge of those."""
-    if any(shard.get("holds") == "pictures" for shard in run.facts.get("shards", ())):
+    if run.pictures:
         raise InputError(
             "the judges are language models and this run chose pictures; train on selected/ and on random choices of as many, and "
             "compare them with assay verify RUN --results"

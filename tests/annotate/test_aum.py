@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
+import photos
 import pytest
-from tests import photos
-from tests.command import account_holds, assay, done, manifest, told
+from command import account_holds, assay, done, manifest, told
 
 import assay as package
 from assay.annotate.aum import Aum

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import transformers
-from tests.command import assay, chosen, done, jsonl, packed
+from command import assay, chosen, done, jsonl, packed
 
 from assay.annotate.color_filter import ColorFilter
 from assay.contracts import Rows

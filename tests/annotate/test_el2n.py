@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
+import photos
 import pytest
-from tests import photos
-from tests.command import done, manifest
+from command import done, manifest
 
 from assay.annotate.el2n import El2n, errors
 from assay.errors import RecipeError

@@ -10,8 +10,8 @@ import polars as pl
 import pytest
 import torch
 import transformers
+from command import assay, done, jsonl, manifest, ranked
 from tests.annotate.test_color_filter import Few, batch
-from tests.command import assay, done, jsonl, manifest, ranked
 
 from assay.annotate.ifd import Ifd, ratio
 from assay.errors import InputError, RecipeError

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from command import chosen, done, jsonl, told
 from tests.annotate.test_color_filter import Few, batch, tiny  # noqa: F401  a fixture
 from tests.annotate.test_ifd import PLAIN, ROWS, asked
-from tests.command import chosen, done, jsonl, told
 
 from assay.annotate.loss_trajectory import LossTrajectory
 from assay.errors import InputError, RecipeError

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.command import assay, examples, jsonl, manifest, told
+from command import assay, examples, jsonl, manifest, told
 
 from assay import catalog, expressions, gallery, recipe
 from assay.group.kmeans import Kmeans

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.command import assay, examples, jsonl, manifest
+from command import assay, examples, jsonl, manifest
 
 from assay.errors import RecipeError
 from assay.group import semdedup

@@ -11,10 +11,10 @@ import zlib
 from pathlib import Path
 
 import numpy as np
+import photos
 import pytest
+from command import account_holds, assay, chosen, done, jsonl, manifest, products, quarantined, told
 from PIL import Image
-from tests import photos
-from tests.command import account_holds, assay, chosen, done, manifest, products, quarantined, told
 
 from assay.errors import InputError
 from assay.io import archives
@@ -63,12 +63,15 @@ def test_a_folder_of_documents_with_pictures_stays_a_pool_of_text(tmp_path: Path
 def test_an_archive_with_class_folders_selected_is_byte_identical(tmp_path: Path, packed: int) -> None:
     files = photos.photos()
     pool = photos.archive(tmp_path / "p.zip", {**files, "README.md": b"x", "__MACOSX/red/._0.png": b"x"}, packed)
-    done(pool, "--method", "random", "--budget", "30%", "--out", tmp_path / "run")
+    answer = done(pool, "--method", "random", "--budget", "30%", "--out", tmp_path / "run")
+    assert "--results RESULTS" in " ".join(answer.out.split()), "the judges are language models"
     account_holds(tmp_path / "run", 20)
     out = photos.unzipped(tmp_path / "run" / "selected" / "p.zip")
     rows = chosen(tmp_path / "run")
     assert out == {list(files)[row]: list(files.values())[row] for row in rows} and len(out) == 6
     assert manifest(tmp_path / "run")["source"].to_list() == ["blue"] * 10 + ["red"] * 10
+    held = jsonl(tmp_path / "held.jsonl", [{"text": "some text"}])
+    assert "this run chose pictures" in assay("verify", tmp_path / "run", "--eval", held).sentence
     again = whole(tmp_path / "run" / "selected")
     assert len(again) == 6 and set(again.columns["label"]) <= {"blue", "red"}, "what was written is a pool again"
 

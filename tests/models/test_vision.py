@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
+import photos
 import pytest
-from tests import photos
 
 from assay.errors import InputError, RecipeError
 from assay.models import vision

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.command import assay, examples, jsonl, manifest, told
+from command import assay, examples, jsonl, manifest, told
 
 STEPS = """
 pool = "{pool}"

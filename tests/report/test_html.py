@@ -168,6 +168,7 @@ def test_a_run_with_nothing_but_counts_says_what_is_missing() -> None:
     for key in ("sources", "score", "lengths", "features", "borderline", "stages", "quarantine", "tokens"):
         assert view.MISSING[key] in text, key
     assert "Not tested yet" in text and "Does the choice help?" not in text
+    assert "assay verify RUN --eval HELDOUT" in text
 
 
 @pytest.mark.parametrize("part", sorted(build_facts()))

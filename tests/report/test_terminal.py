@@ -85,6 +85,14 @@ def test_missing_parts_are_said() -> None:
         assert view.MISSING[key] in text, key
 
 
+def test_a_run_without_a_verdict_says_how_to_get_one() -> None:
+    facts = {"counts": {"input": 2, "chosen": 1, "not_chosen": 1}}
+    assert "at equal bytes: assay verify run/ --eval HELDOUT" in squeezed(summary(facts, None, 300))
+    told = squeezed(summary({**facts, "pictures": True}, None, 300))
+    assert "train on selected/" in told and "assay verify run/ --results RESULTS" in told and "--eval" not in told
+    assert "assay verify 'a b/'" in squeezed(printed(300, "utf-8", lambda c: terminal.show(facts, None, c, "a b/")))
+
+
 def test_a_plan_names_its_first_shards_and_counts_the_rest() -> None:
     plan = {
         "shards": [{"path": f"pool-{place}.jsonl", "format": "jsonl", "size": 10**9} for place in range(14)],

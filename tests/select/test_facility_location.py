@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.command import assay, examples, jsonl, ranked
+from command import assay, examples, jsonl, ranked
 
 from assay.errors import RecipeError
 from assay.select import _facility, _objective, facility_location

@@ -37,6 +37,7 @@ def render(facts: Facts, verdict: Facts | None = None) -> str:
         "plots": _plots(facts, verdict),
         "sections": [each for each in _SECTIONS if each[0] in _shown(found, verdict)],
         "missing": view.MISSING,
+        "untested": view.untested(facts),
         "script": script,
         "script_digest": _digest(script),
     }

@@ -45,17 +45,18 @@ def show(facts: Facts, verdict: Facts | None, console: Console, folder: str | No
     if part(facts, "score") or view.through(facts) == "chosen":
         _part(console, "Score", _score(facts))
     _notes(facts, console)
-    show_verdict(verdict, console)
+    if verdict:
+        show_verdict(verdict, console)
+    else:
+        words, command = view.untested(facts, folder or "RUN")
+        _part(console, "Verdict", _plain(f"{view.MISSING['verdict']} {words}: {command}", "dim"))
     if folder is not None:
         _part(console, "Files", _files(folder, view.through(facts)))
     console.print()
 
 
-def show_verdict(verdict: Facts | None, console: Console) -> None:
+def show_verdict(verdict: Facts, console: Console) -> None:
     """Print a verdict: the sentence, its three figures, and what a reader must know before believing it."""
-    if not verdict:
-        _part(console, "Verdict", _plain(view.MISSING["verdict"], "dim"))
-        return
     lead, explained = verdicts.split(view.sentence(verdict))
     table = _grid(3)
     for measure in view.measures(verdict):

@@ -5,6 +5,7 @@ A part that a run could not have (no verdict yet, no sources, no scores) gives `
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -25,7 +26,7 @@ from assay.report.wording import (
 Facts = Mapping[str, Any]
 
 MISSING = {
-    "verdict": "Not tested yet. To compare it with random selection at equal bytes: assay verify RUN --eval HELDOUT",
+    "verdict": "Not tested yet.",
     "sources": "No domain shares: the pool has no source field (name one with --source-field).",
     "score": "No score distribution: this method does not score rows.",
     "cut": "There is no single cut: rows were not taken by score alone.",
@@ -226,6 +227,19 @@ def answer(verdict: Facts | None) -> str:
     """`better`, `worse`, `undecided`, or `none` where nothing was verified."""
     given = (verdict or {}).get("answer")
     return given if given in ANSWERS else "none"
+
+
+def untested(facts: Facts, run: str = "RUN") -> tuple[str, str]:
+    """What to do for a verdict on the run that lies there, in words and as a command.
+
+    >>> untested({"pictures": True}, "run/")[1]
+    'assay verify run/ --results RESULTS'
+    """
+    command = f"assay verify {one_line(shlex.quote(run), 400)}"
+    if part(facts, "pictures"):
+        words = "The judges are language models: train on selected/ and on random choices of as many, and compare them"
+        return words, f"{command} --results RESULTS"
+    return "To compare it with random selection at equal bytes", f"{command} --eval HELDOUT"
 
 
 def stamp(verdict: Facts | None) -> str:
