@@ -20,6 +20,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from types import ModuleType
@@ -31,7 +32,7 @@ from jaxtyping import Bool, Float, Float32, Int32, Int64
 from assay.errors import InputError, MissingExtra
 
 BLOCK = 8_192  # rows that are float32 at a time, in each thread
-EXACT = 20_000  # rows up to which neighbours are looked for among all
+EXACT = 16_384  # rows up to which neighbours are looked for among all: of more, cells are faster
 _PROBES = 16  # cells that the neighbours of more rows are looked for in, and how these cells are made:
 _ROWS_OF_A_CELL, _TRAINED_BY, _ROUNDS = 256, 32, 10
 
@@ -163,7 +164,7 @@ def neighbours(vectors: Vectors, count: int) -> tuple[Int32[np.ndarray, "n k"], 
     """The `count` nearest of each vector, itself among them, nearest first, and their inner products (Euclidean: squared
     distances); -1 where fewer were found.
 
-    Exact for up to 20,000 vectors. Of more, only the sixteen cells of k-means that lie nearest to a vector's own are looked
+    Exact for up to 16,384 vectors. Of more, only the sixteen cells of k-means that lie nearest to a vector's own are looked
     through, of about 256 vectors each: where vectors form clusters nearly all neighbours are found.
     """
     count = min(count, len(vectors))
@@ -240,11 +241,23 @@ def _metric(how: str) -> int:
 
 def _spread(work: Callable[[Any], Any], items: Sequence[Any]) -> Iterator[Any]:
     """Results in order, from as many threads as there are processors, each of which faiss takes for the only one."""
-    faiss()
     ahead = 2 * _threads()
-    with ThreadPoolExecutor(_threads(), initializer=_alone) as pool:
+    with _by_products(), ThreadPoolExecutor(_threads(), initializer=_alone) as pool:
         for start in range(0, len(items), ahead):  # results wait for their turn, and no more of them than this
             yield from pool.map(work, items[start : start + ahead])
+
+
+@contextmanager
+def _by_products() -> Iterator[None]:
+    """Meanwhile faiss multiplies matrices. 1.14 and 1.15 do so only where queries times dimensions reach 128,000, which suits many
+    threads; for one it is 800, as later versions know (https://github.com/facebookresearch/faiss/pull/5109, 2026)."""
+    told = faiss().cvar
+    before = told.distance_compute_blas_threshold
+    told.distance_compute_blas_threshold = min(before, 800)
+    try:
+        yield
+    finally:
+        told.distance_compute_blas_threshold = before
 
 
 def _threads() -> int:
