@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
@@ -26,10 +27,17 @@ def test_every_flag_exists():
     for line in "\n".join(blocks("console")).splitlines():
         words = line.partition("#")[0].split()
         if words[:2] == ["$", "assay"]:
-            told = subprocess.run([sys.executable, "-m", "assay", words[2], "--help"], capture_output=True, text=True)
-            assert told.returncode == 0, line
+            told = help_of(words[2])
             for flag in (word for word in words if word.startswith("--")):
-                assert flag in told.stdout, f"{flag} in: {line}"
+                assert flag in told, f"{flag} in: {line}"
+
+
+@cache
+def help_of(verb: str) -> str:
+    """What the installed command says of a verb."""
+    told = subprocess.run([sys.executable, "-m", "assay", verb, "--help"], capture_output=True, text=True)
+    assert told.returncode == 0, verb
+    return told.stdout
 
 
 def test_every_make_target_exists():
