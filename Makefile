@@ -65,15 +65,13 @@ run: install
 	@echo "report     run/report.html"
 	@$(BIN)/python -c 'import json; print("verdict   ", json.load(open("run/verdict.json"))["sentence"])'
 
-# Kernels are compiled first, side by side: every process of the suite would compile all of them for itself. One process more than
-# there are processors, since some tests wait; in the order of tests/conftest.py, since sorted by how many tests a file has the
-# few that start clusters would come last, one after another.
+# Kernels are compiled first, side by side: every process of the suite would compile all of them for itself. The order is that of
+# tests/conftest.py: sorted by how many tests a file has, the few that start clusters would come last, one after another.
 KERNELS := $(basename $(notdir $(wildcard src/assay/kernels/[a-z]*.py)))
-PROCESSES := $(shell nproc 2>/dev/null || echo 2)
 test: .venv/.installed-test
-	@printf '%s\n' $(KERNELS) | xargs -n 12 -P $(PROCESSES) $(BIN)/python -c 'import importlib, sys; \
+	@printf '%s\n' $(KERNELS) | xargs -n 12 -P 4 $(BIN)/python -c 'import importlib, sys; \
 	  [importlib.import_module(f"assay.kernels.{name}") for name in sys.argv[1:]]'
-	$(BIN)/python -m pytest -q -n $$(($(PROCESSES) < 3 ? $(PROCESSES) + 1 : 4)) --dist loadfile --no-loadscope-reorder $(TESTS)
+	$(BIN)/python -m pytest -q -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(TESTS)
 
 bench: .venv/.installed-test $(PEERS)/.installed
 	@for script in $(BENCHES); do echo "== $$script"; ASSAY_DATA=$(DATA) $(BIN)/python $$script $(DATA) || exit 1; done

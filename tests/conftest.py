@@ -14,6 +14,7 @@ from hypothesis import settings
 
 settings.register_profile("assay", deadline=None)  # machines are shared: slowness of one example says nothing
 settings.load_profile("assay")
+os.environ.setdefault("RAY_worker_niceness", "0")  # 15 is Ray's default: beside other tests its workers would starve
 ROOT = Path(__file__).parent.parent
 MAY_LACK = ("needs GPU", "needs ../shared/data")
 # A cluster's tests wait for minutes, so they come first; these last compile what others have by then left in the cache.

@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from jaxtyping import Float, Int64
 
+from assay.errors import RunError
 from assay.types import Batch, Column, Fitted, Groups, Limit, Mixture, Rule, Selection, Signals, Texts, Trials
 
 Part = Callable[[Batch], Any]
@@ -23,6 +24,32 @@ Merge = Callable[[Any, Any], Any]
 Report = Callable[[int, int, float], None]  # steps done, steps in all, loss
 State = Mapping[str, np.ndarray]
 AIM = "target:"  # before the name of a signal: of the target's rows (t, …), which a selector is handed as they are
+
+
+class Checkpoints:
+    """Where a long training keeps how far it is, so that one which is stopped goes on from there; this one keeps nothing."""
+
+    def load(self, name: str) -> State | None:
+        """The arrays that were kept under a name; None where there are none."""
+        return None
+
+    def save(self, name: str, arrays: State) -> None:
+        """Keep arrays under a name, in place of what was there."""
+        return
+
+    def expect(self, name: str) -> State:
+        """The same where there must be some; RunError where they are gone."""
+        found = self.load(name)
+        if found is None:
+            raise RunError(f"{name} of a stopped training is gone: another run has ended it; run the same command again")
+        return found
+
+    def under(self, name: str) -> Checkpoints:
+        """Those of one of several trainings."""
+        return self
+
+
+NOWHERE = Checkpoints()
 
 
 class Rows(ABC):
@@ -47,6 +74,11 @@ class Rows(ABC):
     def telling(self, stage: str) -> Report:
         """What a training reports its steps to, which then are shown as that stage."""
         return lambda done, total, loss: self.tell(stage, done, total, "steps", loss)
+
+    @property
+    def checkpoints(self) -> Checkpoints:
+        """Where what is learnt of these rows may keep how far it is."""
+        return NOWHERE
 
 
 class Method(ABC):

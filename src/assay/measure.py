@@ -62,10 +62,13 @@ def learn(
     with pool.paid(f"learn {name}", folder.name):
         if not mirror.present(folder / "names.json"):
             rows = None if target is None else Labelled(_as_read(method, target))
+            view = _as_read(method, pool)
+            view.learning = pool.store.root / "learning" / folder.name
             with pool.stage(f"learn {name}"):
-                found = method.learn(_as_read(method, pool), rows, signals, engine, np.random.default_rng(recipe.seed))
+                found = method.learn(view, rows, signals, engine, np.random.default_rng(recipe.seed))
             files.write_json(str(folder / "notes.json"), dict(found.notes))
             store.lay_down(folder, found.arrays)
+            files.remove_folder(str(view.learning))
     state.fits[step.alias] = Fitted({}, files.read_json(str(folder / "notes.json")))
     return folder
 

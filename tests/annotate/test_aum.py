@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import photos
@@ -11,6 +12,7 @@ from command import account_holds, assay, done, manifest, told
 
 import assay as package
 from assay.annotate.aum import Aum
+from assay.contracts import Rows
 from assay.errors import RecipeError
 from assay.models import vision
 from assay.types import Batch, Fitted, Signals, Texts
@@ -18,7 +20,7 @@ from assay.types import Batch, Fitted, Signals, Texts
 LABELS = ("blue", "green", "red")
 
 
-class Held:
+class Held(Rows):
     """Pictures in memory, as a method sees a pool."""
 
     def __init__(self, files: dict[str, bytes]) -> None:
@@ -31,10 +33,13 @@ class Held:
     def __len__(self) -> int:
         return len(self.batch)
 
+    def reduce(self, part: Any, merge: Any) -> Any:
+        return part(self.batch)
+
     def sample(self, k: int) -> Batch:
         return self.batch
 
-    def tell(self, stage: str, done: int, total: int, unit: str) -> None:
+    def tell(self, stage: str, done: int, total: int, unit: str, loss: float = 0.0) -> None:
         self.told.append((stage, done, total, unit))
 
 
@@ -42,13 +47,19 @@ POOL = Held(photos.photos(2, LABELS))
 PLAYED = np.random.default_rng(0).normal(size=(8, 6, 3)).astype(np.float32)  # epoch, picture, class
 
 
+def playing(played: np.ndarray) -> Any:
+    """In place of a network's training: its logits epoch by epoch."""
+
+    def followed(data: vision.Labelled, course: vision.Course, seed: int, term: vision.Term, *kept: Any) -> Iterator[Any]:
+        yield from (term(logits, data.labels) for logits in played[: course.epochs])
+
+    return followed
+
+
 def learnt(method: Aum, monkeypatch: pytest.MonkeyPatch) -> tuple[Fitted, vision.Labelled]:
     """What it keeps when the network says what `PLAYED` has, and the pictures in the order of their keys."""
 
-    def logits(data: vision.Labelled, course: vision.Course, seed: int) -> Iterator[np.ndarray]:
-        yield from PLAYED[: course.epochs]
-
-    monkeypatch.setattr(vision, "logits", logits)
+    monkeypatch.setattr(vision, "followed", playing(PLAYED))
     return method.learn(POOL, None, Signals({}), None, np.random.default_rng(1)), vision.gathered(POOL, "aum", 8)
 
 
@@ -82,7 +93,7 @@ def test_a_label_that_is_sure_all_along_has_the_whole_area(monkeypatch: pytest.M
     sure = np.zeros((3, 6, 3), np.float32)
     sure[:, np.arange(6), data.labels] = 60
     sure[:, 0] = 60 * (np.arange(3) == (data.labels[0] + 1) % 3)
-    monkeypatch.setattr(vision, "logits", lambda *given: iter(sure))
+    monkeypatch.setattr(vision, "followed", playing(sure))
     area = Aum(epochs=3, side=8).learn(POOL, None, Signals({}), None, np.random.default_rng(0)).arrays["aum"]
     np.testing.assert_allclose(area, [-3, 3, 3, 3, 3, 3], atol=1e-9)
 

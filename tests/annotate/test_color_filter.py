@@ -13,7 +13,7 @@ import transformers
 from command import assay, chosen, done, jsonl, packed
 
 from assay.annotate.color_filter import ColorFilter
-from assay.contracts import Rows
+from assay.contracts import NOWHERE, Rows
 from assay.errors import InputError, RecipeError
 from assay.kernels.hashing import hash_rows
 from assay.models import language, losses
@@ -177,7 +177,7 @@ def test_neither_batch_nor_padding_nor_order_changes_a_loss(tiny: str) -> None:
 def test_a_loss_is_the_librarys_own(tiny: str) -> None:
     """-ln P of all tokens and the end over their number, by the module itself."""
     texts = [text[:100] for text in PLAIN[:3]]
-    arrays = losses.taught(language_of(tiny), language_of(tiny).encode(Texts.of(SUMS)), 1, 0, lambda *_: None)
+    arrays = losses.taught(language_of(tiny), language_of(tiny).encode(Texts.of(SUMS)), 1, 0, lambda *_: None, NOWHERE)
     model = torch_module("tuning").opened(language_of(tiny), arrays)
     for text, found in zip(texts, losses.reader(tiny, arrays)(Texts.of(texts)), strict=True):
         ids = [0, *language._tokenizer(language_of(tiny).tokenizer).encode(text).ids, 0]

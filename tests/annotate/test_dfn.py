@@ -125,7 +125,7 @@ def test_a_checkpoint_is_tuned_gently_and_initial_weights_are_not(
 ) -> None:
     asked: list[network.Contrast] = []
 
-    def noted(model: Any, images: Texts, texts: Texts, how: network.Contrast, seed: int, report: Any) -> Any:
+    def noted(model: Any, images: Texts, texts: Texts, how: network.Contrast, seed: int, *told: Any) -> Any:
         asked.append(how)
         assert len(images) == len(texts) == 5 and encoded_at(images, 0) in {image for image, _ in CLEAN}
         return network.Network.of(model), [0.0]

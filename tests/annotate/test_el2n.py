@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import photos
@@ -10,12 +11,13 @@ import pytest
 from command import done, manifest
 
 from assay.annotate.el2n import El2n, errors
+from assay.contracts import Rows
 from assay.errors import RecipeError
 from assay.models import vision
 from assay.types import Batch, Fitted, Signals, Texts
 
 
-class Held:
+class Held(Rows):
     """Pictures in memory, as a method sees a pool."""
 
     def __init__(self, files: dict[str, bytes]) -> None:
@@ -28,10 +30,13 @@ class Held:
     def __len__(self) -> int:
         return len(self.batch)
 
+    def reduce(self, part: Any, merge: Any) -> Any:
+        return part(self.batch)
+
     def sample(self, k: int) -> Batch:
         return self.batch
 
-    def tell(self, stage: str, done: int, total: int, unit: str) -> None:
+    def tell(self, stage: str, done: int, total: int, unit: str, loss: float = 0.0) -> None:
         self.told.append((stage, done, total, unit))
 
 
@@ -45,11 +50,11 @@ def learnt(
     """What it keeps when the networks say what `PLAYED` has, and the pictures in the order of their keys."""
     asked = [] if seeds is None else seeds
 
-    def logits(data: vision.Labelled, course: vision.Course, seed: int) -> Iterator[np.ndarray]:
+    def followed(data: vision.Labelled, course: vision.Course, seed: int, term: vision.Term, *kept: Any) -> Iterator[Any]:
         asked.append(seed)
-        yield from PLAYED[len(asked) - 1, : course.epochs]
+        yield from (term(logits, data.labels) for logits in PLAYED[len(asked) - 1, : course.epochs])
 
-    monkeypatch.setattr(vision, "logits", logits)
+    monkeypatch.setattr(vision, "followed", followed)
     return method.learn(POOL, None, Signals({}), None, np.random.default_rng(1)), vision.gathered(POOL, "el2n", 8)
 
 

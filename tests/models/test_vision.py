@@ -22,6 +22,10 @@ def batch(order: np.ndarray | None = None, count: int = 10, labels: tuple[str, .
     return Batch(rows, np.zeros(len(rows), np.uint64), {"image": images, "label": names})
 
 
+def said(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    return logits
+
+
 def test_pictures_are_put_into_an_order_of_their_own() -> None:
     one, two = (vision.Labelled.of(batch(order), "it", 8) for order in (None, np.random.default_rng(0).permutation(20)))
     assert np.array_equal(one.keys, two.keys) and np.array_equal(one.pixels, two.pixels)
@@ -44,7 +48,7 @@ def test_equal_pictures_with_other_labels_are_other_examples() -> None:
 
 def test_the_same_seed_gives_the_same_bits_and_another_gives_others() -> None:
     data = vision.Labelled.of(batch(), "it", 8)
-    one, two, other = ([*vision.logits(data, COURSE, seed)] for seed in (3, 3, 4))
+    one, two, other = ([*vision.followed(data, COURSE, seed, said)] for seed in (3, 3, 4))
     assert len(one) == 2 and one[0].shape == (20, 2)
     assert all(np.array_equal(a, b) for a, b in zip(one, two, strict=True))
     assert not np.array_equal(one[0], one[1]) and not np.array_equal(one[1], other[1])
@@ -52,7 +56,7 @@ def test_the_same_seed_gives_the_same_bits_and_another_gives_others() -> None:
 
 def test_logits_are_taken_in_evaluation_mode_of_pictures_as_they_are() -> None:
     data, network = vision.Labelled.of(batch(), "it", 8), torch_module("vision_network")
-    *_, trained = network.trained(data.pixels, data.labels, 2, COURSE, 0)
+    *_, (_, trained) = network.trained(data.pixels, data.labels, 2, COURSE, 0)
     together = network.logits(trained, data.pixels)
     alone = np.concatenate([network.logits(trained, data.pixels[row : row + 1]) for row in range(20)])
     np.testing.assert_allclose(alone, together, atol=1e-5)
@@ -68,7 +72,7 @@ def test_no_picture_is_left_alone_in_a_batch() -> None:
     data = vision.Labelled.of(batch(np.arange(3, 12)), "it", 8)
     for size in (1, 4, 8):  # 9 pictures: one would be left over
         course = vision.Course(epochs=1, side=8, width=4, batch=size)
-        assert all(np.isfinite(logits).all() for logits in vision.logits(data, course, 0)), size
+        assert all(np.isfinite(logits).all() for logits in vision.followed(data, course, 0, said)), size
 
 
 def test_classes_are_matched_by_name_where_accuracy_is_taken() -> None:

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, final
 
 import numpy as np
+from jaxtyping import Float, Float64, Int64
 
 from assay.contracts import Annotator, Engine, Learner, Rows
 from assay.errors import RecipeError
@@ -68,12 +69,15 @@ class Aum(Annotator, Learner):
     ) -> Fitted:
         """Train one network on the pool, and keep each picture's sum under the key of picture and label."""
         data = vision.gathered(pool, "aum", self.side)
-        total = np.zeros(len(data.keys))
-        for epoch, logits in enumerate(vision.logits(data, self._course(), int(rng.integers(2**31))), 1):
-            total += vision.margins(logits if self.variant == "paper" else vision.probabilities(logits), data.labels)
+        total, seed = np.zeros(len(data.keys)), int(rng.integers(2**31))
+        for epoch, margin in enumerate(vision.followed(data, self._course(), seed, self._margins, pool.checkpoints), 1):
+            total += margin
             pool.tell("train aum", epoch, self.epochs, "epochs")
         total /= self.epochs if self.variant == "paper" else 1
         return Fitted({"keys": data.keys, "aum": total}, {"pictures": len(total), "classes": len(data.classes)})
+
+    def _margins(self, logits: Float[np.ndarray, "n g"], labels: Int64[np.ndarray, "n"]) -> Float64[np.ndarray, "n"]:
+        return vision.margins(logits if self.variant == "paper" else vision.probabilities(logits), labels)
 
     def annotate(self, batch: Batch, models: dict[str, Any]) -> dict[str, Column]:
         """`aum (b,)`, with "ccs" between -`epochs` and `epochs`; NaN for a picture that was not learnt from."""

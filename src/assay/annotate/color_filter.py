@@ -107,10 +107,12 @@ class ColorFilter(Annotator, Learner):
             after = join_texts([prior, target]) if continued else target
             return losses.ngrams(prior, self.order), losses.ngrams(after, self.order)
         language = language_of(self.model)
-        first, second = (pool.telling(f"color_filter learns the {what}") for what in ("pool", "target"))
-        before = losses.taught(language, language.encode(prior), 1, seed, first)
+        (first, at), (second, then) = (
+            (pool.telling(f"color_filter learns the {what}"), pool.checkpoints.under(what)) for what in ("pool", "target")
+        )
+        before = losses.taught(language, language.encode(prior), 1, seed, first, at)
         start = before if continued else None
-        return before, losses.taught(language, language.encode(target), self.epochs, seed, second, start)
+        return before, losses.taught(language, language.encode(target), self.epochs, seed, second, then, start)
 
     def prepare(self, models: dict[str, Any]) -> tuple[losses.Reader, losses.Reader]:
         """The prior and the conditional model, ready to read texts."""

@@ -83,7 +83,7 @@ class Dfn(Annotator, Learner):
         rate = self.rate or (_CONTINUED if trained else _RATE)
         how = network.Contrast(self.epochs, self.rows, rate)
         given, seed = (images.take(order), texts.take(order)), int(rng.integers(2**31))
-        taught, losses = network.train_pairs(model, *given, how, seed, pool.telling("train dfn"))
+        taught, losses = network.train_pairs(model, *given, how, seed, pool.telling("train dfn"), pool.checkpoints)
         return Fitted(taught.state(), {"pairs": len(order), "loss_first": losses[0], "loss_last": losses[-1]})
 
     def prepare(self, models: dict[str, Any]) -> Any:

@@ -77,9 +77,10 @@ class El2n(Annotator, Learner):
         total = np.zeros(len(data.keys))
         runs = 1 if self.variant == "ccs" else self.runs
         for run, seed in enumerate(rng.integers(2**31, size=runs).tolist()):
-            for epoch, logits in enumerate(vision.logits(data, self._course(), seed), 1):
+            kept = pool.checkpoints.under(str(run))
+            for epoch, error in enumerate(vision.followed(data, self._course(), seed, errors, kept), 1):
                 if self.variant == "ccs" or epoch == self.epochs:
-                    total += errors(logits, data.labels)
+                    total += error
                 pool.tell("train el2n", run * self.epochs + epoch, runs * self.epochs, "epochs")
         notes = {"pictures": len(data.keys), "classes": len(data.classes), "networks": runs, "epochs": self.epochs}
         return Fitted({"keys": data.keys, "el2n": total / runs}, notes)

@@ -138,7 +138,8 @@ class Gradients(Annotator, Learner):
         rate = self.rate or (None if asked is None else _LORA_RATE)
         plan = tuning.Tuning(self.epochs, rate=rate, betas=(self.beta1, self.beta2), decay=0.0, adapters=asked)
         checkpoints, rates, losses = [], [], []
-        for snapshot in tuning.tune(language, documents, plan, seed, report=pool.telling("warm up")):
+        seen = {"report": pool.telling("warm up"), "checkpoints": pool.checkpoints}
+        for snapshot in tuning.tune(language, documents, plan, seed, **seen):
             checkpoints.append(gradients.Checkpoint.of(snapshot))  # one by one: each is three times the weights
             rates.append(snapshot.rate)
             losses.append(round(snapshot.loss, 4))

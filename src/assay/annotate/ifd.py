@@ -104,7 +104,7 @@ class Ifd(Annotator, Learner):
         language = language_of(self.model)
         taught = language.encode_turns(looked.take(prompted[: self.experience]))
         report = pool.telling("ifd gains experience")
-        weights = losses.taught(language, taught, self.epochs, int(rng.integers(2**31)), report)
+        weights = losses.taught(language, taught, self.epochs, int(rng.integers(2**31)), report, pool.checkpoints)
         return Fitted(dict(weights), {"experience_rows": min(self.experience, len(prompted))})
 
     def prepare(self, models: dict[str, Any]) -> Any:

@@ -70,7 +70,8 @@ class LossTrajectory(Annotator, Learner):
             raise InputError(f"loss_trajectory needs rows with text to learn; none of {len(texts):,} has any")
         asked = tuning.Tuning(epochs=self.epochs, points=self.checkpoints)
         report, seed = pool.telling("loss_trajectory learns the pool"), int(rng.integers(2**31))
-        found = list(tuning.tune(language, language.encode_turns(texts), asked, seed, report=report))
+        documents, kept = language.encode_turns(texts), pool.checkpoints
+        found = list(tuning.tune(language, documents, asked, seed, report=report, checkpoints=kept))
         arrays: dict[str, np.ndarray] = {}
         for place, snapshot in enumerate(found):
             arrays |= losses.named(str(place), snapshot.weights)

@@ -15,6 +15,7 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import islice
 from typing import Any, final
 
 import numpy as np
@@ -24,12 +25,13 @@ import transformers
 from jaxtyping import Float32, Int64, Shaped
 from torch import Tensor
 
-from assay.contracts import Report
+from assay.contracts import NOWHERE, Checkpoints, Report
 from assay.errors import InputError
 from assay.io import files
 from assay.models import hub
 from assay.models.causal_model import device, one_thread
 from assay.models.image_text import ImageText, Shape
+from assay.models.resume import Resume
 from assay.types import Texts
 
 Arrays = Mapping[str, Shaped[np.ndarray, "..."]]
@@ -111,11 +113,18 @@ def quiet(done: int, total: int, loss: float) -> None:
 
 
 def train_pairs(
-    model: ImageText, images: Texts, texts: Texts, how: Contrast, seed: int, report: Report = quiet
+    model: ImageText,
+    images: Texts,
+    texts: Texts,
+    how: Contrast,
+    seed: int,
+    report: Report = quiet,
+    checkpoints: Checkpoints = NOWHERE,
 ) -> tuple[Network, list[float]]:
     """A network trained on pairs, in an order drawn from the seed, and the mean loss (nats) of each epoch.
 
-    It starts from a checkpoint's weights, or initial ones of the seed. Raises InputError where fewer than two images can be
+    It starts from a checkpoint's weights, or initial ones of the seed; one that is stopped goes on from its `checkpoints`, with the
+    same bits. Raises InputError where fewer than two images can be
     decoded: a pair is learnt by telling it from others.
     """
     network = Network.of(model, None, seed)
@@ -125,18 +134,24 @@ def train_pairs(
             f"a network learns from two pairs or more whose images can be decoded; got {len(good)} of {len(images)}"
         )
     steps = -(-len(good) // how.rows)
-    optimiser, losses, done = _optimiser(network, how), [], 0
+    optimiser, total = _optimiser(network, how), steps * how.epochs
+    resume = Resume(network.module, optimiser, checkpoints)
+    spent = [*resume.begin().get("spent", ())]
     with one_thread():
-        for epoch in range(how.epochs):
-            order, spent = good[np.random.default_rng([seed, epoch]).permutation(len(good))], []
-            for rows in np.array_split(order, steps):
-                for group in optimiser.param_groups:
-                    group["lr"] = how.rate * factor(done, steps * how.epochs, how.warm)
-                spent.append(_step(network, optimiser, images.take(rows), [texts[row] for row in rows]))
-                done += 1
-                report(done, steps * how.epochs, spent[-1])
-            losses.append(float(np.mean(spent)))
-    return network, losses
+        for step, rows in islice(enumerate(_drawn(good, steps, how.epochs, seed)), len(spent), None):
+            for group in optimiser.param_groups:
+                group["lr"] = how.rate * factor(step, total, how.warm)
+            spent.append(_step(network, optimiser, images.take(rows), [texts[row] for row in rows]))
+            report(step + 1, total, spent[-1])
+            if resume.due:
+                resume.save({"spent": spent})
+    return network, np.array(spent).reshape(how.epochs, steps).mean(axis=1).tolist()
+
+
+def _drawn(rows: Int64[np.ndarray, "k"], steps: int, epochs: int, seed: int) -> Iterator[Int64[np.ndarray, "b"]]:
+    """The rows of every step: each epoch's in an order of its own."""
+    for epoch in range(epochs):
+        yield from np.array_split(rows[np.random.default_rng([seed, epoch]).permutation(len(rows))], steps)
 
 
 def factor(step: int, total: int, warm: float) -> float:

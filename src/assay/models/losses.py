@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, final
 import numpy as np
 from jaxtyping import Float64, Int64, Shaped
 
-from assay.contracts import Report
+from assay.contracts import Checkpoints, Report
 from assay.kernels import automaton, kneser_ney
 from assay.kernels.automaton import Automaton
 from assay.models import dialogue, ngram
@@ -154,12 +154,18 @@ def moved(model: Any, arrays: Arrays) -> Any:
 
 
 def taught(
-    language: Language, documents: Sequences, epochs: int, seed: int, report: Report, start: Arrays | None = None
+    language: Language,
+    documents: Sequences,
+    epochs: int,
+    seed: int,
+    report: Report,
+    checkpoints: Checkpoints,
+    start: Arrays | None = None,
 ) -> Arrays:
     """The weights of a causal model after so many passes over documents, from its own weights or those of `start`;
-    `report(done, total, loss)` is told of every step."""
+    `report(done, total, loss)` is told of every step, and one that is stopped goes on from its `checkpoints`."""
     tuning = torch_module("tuning")
-    *_, last = tuning.tune(language, documents, tuning.Tuning(epochs=epochs), seed, start, report)
+    *_, last = tuning.tune(language, documents, tuning.Tuning(epochs=epochs), seed, start, report, checkpoints)
     return last.weights
 
 

@@ -16,18 +16,20 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any, Literal, NamedTuple, final
 
 import numpy as np
 import torch
 from jaxtyping import Shaped
 
-from assay.contracts import Report
+from assay.contracts import NOWHERE, Checkpoints, Report
 from assay.errors import InputError, MissingExtra
 from assay.models.causal_config import CausalConfig
 from assay.models.causal_model import Causal, one_thread
 from assay.models.language import Language
 from assay.models.packing import packed
+from assay.models.resume import Resume
 from assay.models.stream import Batch
 from assay.types import Sequences
 
@@ -94,6 +96,17 @@ class Snapshot(NamedTuple):
         """The weights alone: what `opened` needs."""
         return {name: array for name, array in self.arrays.items() if ":" not in name}
 
+    def save(self, checkpoints: Checkpoints) -> None:
+        """Keep it for a training that goes on after it."""
+        told = {":rate": np.array(self.rate), ":loss": np.array(self.loss)}
+        checkpoints.save(f"point-{self.step}", {**self.arrays, **told})
+
+    @classmethod
+    def load(cls, step: int, checkpoints: Checkpoints) -> Snapshot:
+        """The one that was kept after so many steps."""
+        arrays = dict(checkpoints.expect(f"point-{step}"))
+        return cls(step, float(arrays.pop(":rate")), float(arrays.pop(":loss")), arrays)
+
 
 def quiet(done: int, total: int, loss: float) -> None:
     """A report that tells nobody."""
@@ -106,27 +119,35 @@ def tune(
     seed: int,
     start: Arrays | None = None,
     report: Report = quiet,
+    checkpoints: Checkpoints = NOWHERE,
 ) -> Iterator[Snapshot]:
     """Train on documents (in an order that is the caller's to fix) and yield the model at the points of `tuning`.
 
     It starts from the weights of a checkpoint, or initial ones of `seed`; with `start`, from those of an earlier snapshot.
-    `report(done, total, loss)` is told of every step. Raises InputError where the documents have nothing to learn, MissingExtra
-    where adapters are asked for and peft is not installed.
+    `report(done, total, loss)` is told of every step. One that is stopped goes on from its `checkpoints`, with the same bits.
+    Raises InputError where the documents have nothing to learn, MissingExtra where adapters are asked for and peft is lacking.
     """
     if not (documents.data[documents.offsets[0] : documents.offsets[-1]] >= 0).any():
         raise InputError("there must be something to learn in the rows that a model is trained on; they are empty")
     tuner = Tuner.of(language, tuning, seed, start)
     total = tuning.epochs * steps_of(documents, tuner.model)
-    ends = iter(_points(total, tuning))
-    end, rates, losses = next(ends), [], []
-    for step, batch in enumerate(_batches(documents, tuner.model, tuning, seed)):
+    points, resume = _points(total, tuning), Resume(tuner.model.module, tuner.optimiser, checkpoints)
+    told = resume.begin()
+    done, rates, losses = int(told.get("done", 0)), [*told.get("rates", ())], [*told.get("losses", ())]
+    yield from (Snapshot.load(point, checkpoints) for point in points if point <= done)
+    for step, batch in islice(enumerate(_batches(documents, tuner.model, tuning, seed)), done, None):
         rates.append(tuner.model.config.rate * factor(step, total, tuning))
         with one_thread():
             losses.append(tuner.step(batch, rates[-1]))
         report(step + 1, total, losses[-1])
-        if step + 1 == end:
-            yield Snapshot(end, float(np.mean(rates)), float(np.mean(losses)), tuner.state())
-            end, rates, losses = next(ends, 0), [], []
+        if step + 1 in points:
+            snapshot = Snapshot(step + 1, float(np.mean(rates)), float(np.mean(losses)), tuner.state())
+            snapshot.save(checkpoints)
+            rates, losses = [], []
+            resume.save({"done": step + 1})
+            yield snapshot
+        elif resume.due:
+            resume.save({"done": step + 1, "rates": rates, "losses": losses})
 
 
 def opened(language: Language, arrays: Arrays, adapters: Adapters | None = None, seed: int = 0) -> Causal:

@@ -8,21 +8,22 @@ mode, of pictures as they are, whatever a training step does to them.
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from types import ModuleType
 from typing import final
 
 import numpy as np
-from jaxtyping import Float, Float32, Float64, Int64, UInt8, UInt64
+from jaxtyping import Float, Float64, Int64, UInt8, UInt64
 
-from assay.contracts import Rows
+from assay.contracts import NOWHERE, Checkpoints, Rows
 from assay.errors import InputError, MissingExtra, RecipeError, suggest
 from assay.io.pictures import pixels
 from assay.kernels.hashing import hash_rows
 from assay.models.language import torch_module
 from assay.types import Batch, Texts
 
+Term = Callable[[np.ndarray, np.ndarray], np.ndarray]  # logits (n, g) and labels (n,) to a number of each picture (n,)
 AUGMENTS = ("none", "crop", "crop_flip")
 SCHEDULES = ("steady", "cosine")
 
@@ -113,17 +114,26 @@ def looked_up(
     return np.where(keys[places] == wanted, values[places], np.nan)
 
 
-def logits(data: Labelled, course: Course, seed: int) -> Iterator[Float32[np.ndarray, "n g"]]:
-    """The logits of every picture after each epoch, of one network that starts from `seed`. Raises MissingExtra without torch."""
-    network = _network()
-    for trained in network.trained(data.pixels, data.labels, len(data.classes), course, seed):
-        yield network.logits(trained, data.pixels)
+def followed(
+    data: Labelled, course: Course, seed: int, term: Term, checkpoints: Checkpoints = NOWHERE
+) -> Iterator[Float64[np.ndarray, "n"]]:
+    """`term` of the logits of every picture after each epoch, of one network that starts from `seed`.
+
+    One that is stopped goes on from its `checkpoints`, with the same bits. Raises MissingExtra without torch.
+    """
+    network, done = _network(), 0
+    for epoch, trained in network.trained(data.pixels, data.labels, len(data.classes), course, seed, checkpoints):
+        yield from (checkpoints.expect(f"epoch-{before}")["term"] for before in range(done, epoch))
+        found, done = term(network.logits(trained, data.pixels), data.labels), epoch + 1
+        checkpoints.save(f"epoch-{epoch}", {"term": found})
+        yield found
+    yield from (checkpoints.expect(f"epoch-{before}")["term"] for before in range(done, course.epochs))
 
 
 def accuracy(data: Labelled, held: Labelled, course: Course, seed: int) -> float:
     """The share of held-out pictures whose class a network trained on `data` gives; classes are matched by name."""
     network = _network()
-    *_, trained = network.trained(data.pixels, data.labels, len(data.classes), course, seed)
+    *_, (_, trained) = network.trained(data.pixels, data.labels, len(data.classes), course, seed)
     said = np.array(data.classes, object)[network.logits(trained, held.pixels).argmax(axis=1)]
     return float((said == np.array(held.classes, object)[held.labels]).mean())
 

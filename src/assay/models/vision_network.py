@@ -20,6 +20,8 @@ import torch.nn.functional as F
 from jaxtyping import Float32, Int64, UInt8
 from torch import Tensor, nn
 
+from assay.contracts import NOWHERE, Checkpoints
+from assay.models.resume import Resume
 from assay.models.vision import Course
 
 _MOMENTUM, _DECAY = 0.9, 5e-4
@@ -27,9 +29,17 @@ _AT_ONCE = 500  # pictures that are looked at together
 
 
 def trained(
-    pixels: UInt8[np.ndarray, "n d d 3"], labels: Int64[np.ndarray, "n"], classes: int, course: Course, seed: int
-) -> Iterator[Any]:
-    """The network after each epoch; it is one object, so use it before asking for the next."""
+    pixels: UInt8[np.ndarray, "n d d 3"],
+    labels: Int64[np.ndarray, "n"],
+    classes: int,
+    course: Course,
+    seed: int,
+    checkpoints: Checkpoints = NOWHERE,
+) -> Iterator[tuple[int, Any]]:
+    """Each epoch's number and the network after it; it is one object, so use it before asking for the next.
+
+    One that is stopped begins with the epoch after the last that its `checkpoints` hold.
+    """
     with torch.random.fork_rng(), _repeatable():
         torch.manual_seed(seed)
         network = _made(course.width, classes).to(_place())
@@ -37,7 +47,8 @@ def trained(
     targets = torch.from_numpy(labels).to(_place())
     # Batches of about one size, none of a single picture: alone it has no spread to be normalised by.
     steps = max(1, min(-(-len(pixels) // course.batch), len(pixels) // 2))
-    for epoch in range(course.epochs):
+    resume = Resume(network, optimiser, checkpoints)
+    for epoch in range(int(resume.begin().get("epochs", 0)), course.epochs):
         rng = np.random.default_rng([seed, epoch])
         order = rng.permutation(len(pixels))
         with _repeatable():
@@ -49,7 +60,9 @@ def trained(
                 optimiser.zero_grad(set_to_none=True)
                 loss.backward()
                 optimiser.step()
-        yield network
+        yield epoch, network
+        if resume.due or epoch + 1 == course.epochs:
+            resume.save({"epochs": epoch + 1})
 
 
 def logits(network: Any, pixels: UInt8[np.ndarray, "b d d 3"]) -> Float32[np.ndarray, "b g"]:

@@ -13,16 +13,18 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from copy import copy
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, Protocol, final
 
 import numpy as np
 from jaxtyping import Bool, Int64, Shaped
 
 from assay import __version__
-from assay.contracts import Merge, Part, Rows
+from assay.contracts import NOWHERE, Checkpoints, Merge, Part, Rows
 from assay.errors import InputError, RecipeError
 from assay.io import files, mirror
 from assay.io import store as stored
+from assay.io.checkpoints import InFolder
 from assay.io.fields import Fields
 from assay.io.reader import read_rows
 from assay.io.row import Form
@@ -74,6 +76,7 @@ class Pool(Rows):
     original: Table | None = None  # the row table before the first edit
     copies: dict[int, int] = field(default_factory=dict)  # shards of known content: how many before them hold the same
     form: Form = "text"  # in which rows are handed back; they are counted as text whatever it is
+    learning: Path | None = None  # where what is learnt of it keeps how far it is
 
     def __post_init__(self) -> None:
         self.local.meet(self.store.root)
@@ -271,6 +274,11 @@ class Pool(Rows):
     def tell(self, stage: str, done: int, total: int, unit: str, loss: float = math.nan) -> None:
         """See `Rows.tell`."""
         self.watch(stage, done, total, unit, loss)
+
+    @property
+    def checkpoints(self) -> Checkpoints:
+        """See `Rows.checkpoints`."""
+        return NOWHERE if self.learning is None else InFolder(self.learning)
 
     def _in_portions(self, stage: str, tasks: Sequence[Visit]) -> None:
         """Pieces whose rows take long: about a megabyte of text at a time, each kept as soon as it is done."""
