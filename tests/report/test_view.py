@@ -73,3 +73,4 @@ def test_shared_features_are_said(verdict: dict[str, Any]) -> None:
 def test_unknown_tokens_say_what_to_do(facts: dict[str, Any]) -> None:
     facts["tokens"] = None
     assert view.key_figures(facts)[2] == {"unit": "tokens", "value": "unknown", "of": view.MISSING["tokens"]}
+    assert [figure["unit"] for figure in view.key_figures({**facts, "pictures": True})] == ["rows", "bytes"]

@@ -117,9 +117,10 @@ def accounting(facts: Facts) -> tuple[str, bool]:
 
 
 def key_figures(facts: Facts) -> list[dict[str, str]]:
-    """Rows, bytes and tokens that came through, each beside the input."""
+    """Rows, bytes and tokens that came through, each beside the input; pictures have no tokens."""
     rows, sizes = _pair(facts, "counts"), _pair(facts, "bytes")
-    return [_figure("rows", *rows, count), _figure("bytes", *sizes, size), _tokens(facts)]
+    tokens = [] if part(facts, "pictures") else [_tokens(facts)]
+    return [_figure("rows", *rows, count), _figure("bytes", *sizes, size), *tokens]
 
 
 def _tokens(facts: Facts) -> dict[str, str]:
